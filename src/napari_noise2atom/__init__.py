@@ -1,0 +1,1 @@
+"""Noise2Atom: unsupervised denoising of atomic-resolution STEM movies."""

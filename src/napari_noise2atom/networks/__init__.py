@@ -1,0 +1,1 @@
+"""Generators, critic and low-pass."""

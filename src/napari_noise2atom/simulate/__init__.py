@@ -1,0 +1,1 @@
+"""Simulated clean images and noisy movies with known atoms."""
