@@ -1,0 +1,93 @@
+"""Building blocks of the paper's networks ("Network Architectures")."""
+
+import torch
+from torch import Tensor, nn
+
+from .norm import InstanceNorm
+
+__all__ = ["Block", "Branches", "Down", "Residual", "TransposedConv", "Up", "leaky_relu"]
+
+SLOPE = 0.2
+
+
+class TransposedConv(nn.Conv2d):
+    """Transposed convolution of stride 1 without padding, written as the convolution that it is.
+
+    It is a convolution with padding ``kernel - 1`` and the kernel flipped, which is faster. Every side grows by
+    ``kernel - 1``.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel_px: int) -> None:
+        super().__init__(channels_in, channels_out, kernel_px, padding=kernel_px - 1)
+
+
+def leaky_relu() -> nn.LeakyReLU:
+    """Return the activation of all hidden layers."""
+    return nn.LeakyReLU(SLOPE, inplace=True)
+
+
+def _activated(conv: nn.Conv2d | nn.ConvTranspose2d, norm: bool = True) -> list[nn.Module]:
+    return [conv, *([InstanceNorm(conv.out_channels)] if norm else []), leaky_relu()]
+
+
+class Block(nn.Sequential):
+    """Transposed convolution, then convolution of the same kernel; the size is kept without padding."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel_px: int = 3, norm: bool = True) -> None:
+        super().__init__(
+            *_activated(TransposedConv(channels_in, channels_out, kernel_px), norm),
+            *_activated(nn.Conv2d(channels_out, channels_out, kernel_px), norm),
+        )
+
+
+class Down(nn.Sequential):
+    """Transposed 3×3 convolution, then 3×3 convolution of stride 2; halves the sides, rounding up."""
+
+    def __init__(self, channels_in: int, channels_out: int, norm: bool = True) -> None:
+        super().__init__(
+            *_activated(TransposedConv(channels_in, channels_out, 3), norm),
+            *_activated(nn.Conv2d(channels_out, channels_out, 3, stride=2), norm),
+        )
+
+
+class Up(nn.Sequential):
+    """Transposed 4×4 convolution of stride 2, then 3×3 convolution; doubles the sides."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(
+            *_activated(nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2)),
+            *_activated(nn.Conv2d(channels_out, channels_out, 3)),
+        )
+
+
+class Branches(nn.Module):
+    """The paper's Xception module: blocks of several kernels side by side, concatenated.
+
+    Parameters
+    ----------
+    channels : int
+        Channels in and out; each branch makes an equal share.
+    kernels_px : tuple of int
+        Kernel side of each branch [px].
+    """
+
+    def __init__(self, channels: int, kernels_px: tuple[int, ...]) -> None:
+        super().__init__()
+        share = channels // len(kernels_px)
+        self.branches = nn.ModuleList(Block(channels, share, kernel) for kernel in kernels_px)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (n, channels, h, w) to the same shape."""
+        return torch.cat([branch(images) for branch in self.branches], dim=1)
+
+
+class Residual(nn.Module):
+    """A block whose result is added to its input (He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.block = Block(channels, channels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (n, channels, h, w) to the same shape."""
+        return images + self.block(images)  # type: ignore[no-any-return]

@@ -1,0 +1,59 @@
+"""Where to compute."""
+
+import os
+
+import torch
+
+__all__ = ["resolve_device", "use_threads"]
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Return the device of a name.
+
+    Parameters
+    ----------
+    name : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; auto takes the first that is there of cuda, mps, cpu.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or the device is not there.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdecimal())):
+        raise ValueError(f"device {name!r} is unknown; expected auto, cpu, cuda, cuda:N or mps")
+    if kind == "mps" and not mps:
+        raise ValueError("device 'mps' was asked for, but there is no Apple GPU here; choose auto or cpu")
+    if kind == "cuda" and not cuda:
+        raise ValueError(f"device {name!r} was asked for, but torch finds no CUDA GPU here; choose auto or cpu")
+    if number and int(number) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device {name!r} was asked for, but the last CUDA GPU is cuda:{torch.cuda.device_count() - 1}"
+        )
+    return torch.device(name)
+
+
+def use_threads(threads: int = 0) -> int:
+    """Set the CPU threads of the calling thread's tensor operations.
+
+    Parameters
+    ----------
+    threads : int
+        Number of threads; 0 means all cores but one, because torch slows down severalfold when cores are taken.
+
+    Returns
+    -------
+    int
+        The number that was set.
+    """
+    count = threads or max(1, (os.cpu_count() or 1) - 1)
+    torch.set_num_threads(count)
+    return count

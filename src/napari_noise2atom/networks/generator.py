@@ -1,0 +1,74 @@
+"""What every generator has in common, and the padding that lets it take images of any size."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["STRIDE_PX", "Generator", "pad_to_stride"]
+
+STRIDE_PX = 8
+"""Images are padded to a multiple of this side; tiles must begin on multiples of it [px]."""
+
+
+class Generator(nn.Module):
+    """A network that maps images of one domain to the other, of any size, in [-1, 1].
+
+    Input has the shape (n, ``frames_in + noise_channels``, h, w), output (n, 1, h, w).
+
+    Parameters
+    ----------
+    frames_in : int
+        Neighbouring frames in the first channels; the middle one is meant.
+    noise_channels : int
+        Channels of standard normal noise that the caller appends.
+    overlap_px : int
+        Margin around a tile beyond which the image has no influence on the tile [px].
+    needs_statistics : bool
+        Whether the result depends on the image's statistics, so that `frozen_statistics` is needed for tiles.
+    """
+
+    def __init__(self, frames_in: int, noise_channels: int, overlap_px: int, needs_statistics: bool) -> None:
+        super().__init__()
+        self.frames_in = frames_in
+        self.noise_channels = noise_channels
+        self.overlap_px = overlap_px
+        self.needs_statistics = needs_statistics
+
+    @property
+    def channels_in(self) -> int:
+        """Channels of the input."""
+        return self.frames_in + self.noise_channels
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Translate images of shape (n, channels_in, h, w) to (n, 1, h, w), in [-1, 1]."""
+        if images.ndim != 4 or images.shape[1] != self.channels_in:
+            raise ValueError(f"got a tensor of shape {tuple(images.shape)}; expected (n, {self.channels_in}, h, w)")
+        height, width = images.shape[-2:]
+        return self.translate(pad_to_stride(images))[..., :height, :width]
+
+    def translate(self, images: Tensor) -> Tensor:
+        """Translate images whose sides are multiples of `STRIDE_PX`."""
+        raise NotImplementedError
+
+
+def pad_to_stride(images: Tensor, stride_px: int = STRIDE_PX) -> Tensor:
+    """Pad images below and to the right to a multiple of a stride.
+
+    Reflects; repeats the edge where an image is too small to be reflected.
+
+    Parameters
+    ----------
+    images : Tensor, shape (n, channels, h, w)
+        Images of any size.
+    stride_px : int
+        Both sides of the result are multiples of it [px].
+
+    Returns
+    -------
+    Tensor, shape (n, channels, h', w')
+    """
+    height, width = images.shape[-2:]
+    bottom, right = -height % stride_px, -width % stride_px
+    if not bottom and not right:
+        return images
+    mode = "reflect" if bottom < height and right < width else "replicate"
+    return F.pad(images, (0, right, 0, bottom), mode=mode)

@@ -1,0 +1,92 @@
+"""Instance normalisation whose statistics can be frozen, so that a tile does not change its own result."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["InstanceNorm", "frozen_statistics"]
+
+
+class InstanceNorm(nn.Module):
+    """Affine instance normalisation (Ulyanov et al. 2016) with optionally given statistics.
+
+    Parameters
+    ----------
+    channels : int
+        Number of channels; each is normalised on its own.
+    eps : float
+        Added to the variance.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.channels = channels
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        # Neither is a buffer: statistics belong to the images at hand and are never saved.
+        self._measuring = False
+        self._frozen: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise images of shape (n, channels, h, w)."""
+        if self._measuring:
+            self._frozen = self._scale_and_shift(images)
+        if self._frozen is None:
+            # One channel a group is instance norm, and faster in the channels_last layout.
+            return F.group_norm(images, self.channels, self.weight, self.bias, self.eps)
+        scale, shift = self._frozen
+        return images * scale + shift
+
+    def _scale_and_shift(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what normalises the images by the statistics pooled over all of them."""
+        variance, mean = torch.var_mean(images.float(), dim=(0, 2, 3), correction=0, keepdim=True)
+        scale = self.weight.view_as(mean) / torch.sqrt(variance + self.eps)
+        return scale, self.bias.view_as(mean) - mean * scale
+
+    def measure(self, on: bool) -> None:
+        """Freeze the statistics of what is passed in from now on, or stop doing so and keep the last ones."""
+        self._measuring = on
+
+    def release(self) -> None:
+        """Return to the statistics of each single image."""
+        self._measuring, self._frozen = False, None
+
+
+@contextmanager
+def frozen_statistics(generator: nn.Module, crops: Tensor) -> Iterator[None]:
+    """Within this context every instance norm of a network uses the statistics of given crops.
+
+    Each layer takes the mean and the variance that are pooled over all crops, normalised layer by layer in the same
+    way; with a single crop this is ordinary instance norm of that crop. Gradients are not meant to pass through.
+
+    Parameters
+    ----------
+    generator : Module
+        The network; no other thread may use it within the context.
+    crops : Tensor, shape (n, channels, h, w)
+        Input images from which the statistics are taken.
+
+    Examples
+    --------
+    >>> norm = InstanceNorm(1)
+    >>> with torch.no_grad(), frozen_statistics(norm, torch.tensor([[[[1.0, 3.0]]]])):
+    ...     [round(float(v), 2) for v in norm(torch.tensor([[[[3.0]]], [[[5.0]]]]))]
+    [1.0, 3.0]
+    """
+    norms = [module for module in generator.modules() if isinstance(module, InstanceNorm)]
+    try:
+        if norms:
+            for norm in norms:
+                norm.measure(True)
+            with torch.no_grad():
+                generator(crops)
+            for norm in norms:
+                norm.measure(False)
+        yield
+    finally:
+        for norm in norms:
+            norm.release()
