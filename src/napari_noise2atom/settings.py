@@ -74,13 +74,13 @@ class CleanSettings(_Group):
 class SceneSettings(_Group):
     """What the beam meets: brightness of atoms and support film, and how they move."""
 
-    atom_peak_e: Positive = 1.2
+    atom_peak_e: Positive = 1.0
     """Expected electrons in the brightest pixel of a single atom [e/px]."""
-    background_e: NonNegative = 0.11
+    background_e: NonNegative = 0.6
     """Expected electrons per pixel of the support film [e/px]."""
     background_gradient: Annotated[float, Field(ge=-2, le=2)] = 0.0
     """Change of the background from the left to the right edge, relative to its mean (a wedge)."""
-    background_texture: Fraction = 0.1
+    background_texture: Fraction = 0.05
     """Standard deviation of the film's speckle, relative to the background."""
     walk_px: NonNegative = 0.4
     """Standard deviation of an atom's step per frame and axis [px]."""
@@ -95,19 +95,19 @@ class SceneSettings(_Group):
 class DetectorSettings(_Group):
     """How a frame is recorded: grey value = offset + gain × afterglow(pulses) + read-out noise."""
 
-    offset_counts: float = 180.0
+    offset_counts: float = 115.0
     """Grey value of a pixel that no electron reached [counts]."""
-    gain_counts: Positive = 42.0
+    gain_counts: Positive = 1200.0
     """Mean grey value of one electron [counts/e]."""
-    pulse_shape: Positive = 2.0
+    pulse_shape: Positive = 1.8
     """Shape of the gamma distribution of one electron's pulse height; a large value means equal pulses."""
-    afterglow: Annotated[float, Field(ge=0, lt=1)] = 0.34
+    afterglow: Annotated[float, Field(ge=0, lt=1)] = 0.36
     """Share of the signal that remains in the next pixel of the fast scan axis x."""
-    line_jitter_px: NonNegative = 0.3
+    line_jitter_px: NonNegative = 0.2
     """Standard deviation of the horizontal displacement of a scan line [px]."""
-    read_noise_counts: NonNegative = 14.0
+    read_noise_counts: NonNegative = 60.0
     """Standard deviation of the read-out noise [counts]."""
-    saturation_counts: Positive = 65535.0
+    saturation_counts: Positive = 4095.0
     """Largest grey value that the detector records [counts]."""
 
 
@@ -120,9 +120,9 @@ class MovieSettings(_Group):
     """Side of a square frame [px]."""
     pixel_size_nm: Positive = 0.03
     """Side of a pixel [nm]."""
-    frame_time_s: Positive = 1 / 15
+    frame_time_s: Positive = 1 / 150
     """Time from one frame to the next [s]."""
-    spot_variance_px2: Positive = 5.0
+    spot_variance_px2: Positive = 7.0
     """Variance of the Gaussian spot of an atom [px²]."""
     clusters: Annotated[int, Field(ge=0)] = 4
     """Number of clusters."""

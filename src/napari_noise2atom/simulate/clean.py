@@ -1,0 +1,83 @@
+"""Clean images of Gaussian atoms, domain C ("Datasets" in the paper)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noise2atom.settings import CleanSettings
+
+from .spots import render_spots
+
+__all__ = ["CleanImages", "simulate_clean"]
+
+
+@dataclass(frozen=True, eq=False)
+class CleanImages:
+    """Simulated clean images with their true atoms.
+
+    Parameters
+    ----------
+    images : array, shape (n, y, x), float32
+        Intensity in [-1, 1]; -1 is empty, 1 is ``atoms_per_position`` atoms in one place, or more.
+    positions : array, shape (n, m, 2), float32
+        y and x of each position inside the crop [px]; NaN where there is none.
+    atoms : array, shape (n, m), int
+        Atoms in each position; 0 where there is none.
+    variance_px2 : array, shape (n,), float32
+        Variance of the spots of each image [px²].
+    """
+
+    images: NDArray[np.float32]
+    positions: NDArray[np.float32]
+    atoms: NDArray[np.int64]
+    variance_px2: NDArray[np.float32]
+
+
+def simulate_clean(n: int, settings: CleanSettings, rng: np.random.Generator) -> CleanImages:
+    """Draw clean images as the paper does: random lattice positions, 1–4 atoms each, one Gaussian kernel an image.
+
+    The kernel has a peak of 1 and all images share one scale, so that four atoms are four times as bright as one,
+    whatever the width of the spot. (The paper does not say how the kernel is normalised; with a sum of 1, broad
+    spots would all but vanish beside narrow ones.)
+
+    Parameters
+    ----------
+    n : int
+        Number of images.
+    settings : CleanSettings
+        Ranges of the draw.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    CleanImages
+    """
+    positions, atoms = _draw_positions(n, settings, rng)
+    variance = rng.uniform(settings.variance_min_px2, settings.variance_max_px2, n).astype(np.float32)
+    size = (settings.crop_px, settings.crop_px)
+    images = render_spots(
+        positions[..., 0], positions[..., 1], atoms, variance[:, None], size, reach_px=settings.kernel_px // 2
+    )
+    images *= 2 / settings.atoms_per_position
+    images -= 1
+    np.minimum(images, 1, out=images)
+    inside = (atoms > 0) & np.all((positions >= 0) & (positions < settings.crop_px), axis=-1)
+    return CleanImages(images, np.where(inside[..., None], positions, np.nan), np.where(inside, atoms, 0), variance)
+
+
+def _draw_positions(
+    n: int, settings: CleanSettings, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Draw positions relative to the crop, keeping those whose kernel reaches it, packed to the left."""
+    number = rng.integers(settings.positions_min, settings.positions_max + 1, n)
+    positions = rng.integers(0, settings.lattice_px, (n, settings.positions_max, 2))
+    atoms = rng.integers(1, settings.atoms_per_position + 1, positions.shape[:2])
+    positions -= (settings.lattice_px - settings.crop_px) // 2
+    reach = settings.kernel_px // 2
+    near = np.all((positions >= -reach) & (positions < settings.crop_px + reach), axis=-1)
+    atoms *= near & (np.arange(settings.positions_max) < number[:, None])
+    order = np.argsort(atoms == 0, axis=1, kind="stable")[:, : max(1, int((atoms > 0).sum(1).max()))]
+    packed = np.take_along_axis(positions, order[..., None], axis=1).astype(np.float32)
+    return packed, np.take_along_axis(atoms, order, axis=1)
