@@ -11,6 +11,7 @@ from .generator import STRIDE_PX, Generator, pad_to_stride
 from .lowpass import LowPass
 from .norm import InstanceNorm, frozen_statistics
 from .paper import PaperGenerator
+from .tiling import translate_tiled
 
 __all__ = [
     "STRIDE_PX",
@@ -27,6 +28,7 @@ __all__ = [
     "frozen_statistics",
     "pad_to_stride",
     "resolve_device",
+    "translate_tiled",
     "use_threads",
 ]
 

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from .generator import STRIDE_PX, Generator
+from .generator import STRIDE_PX, Generator, OutputConv
 
 __all__ = ["CompactGenerator"]
 
@@ -44,7 +44,7 @@ class CompactGenerator(Generator):
         self.up_half = _up(quarter, half)
         self.decode_half = _Residual(half)
         self.up_full = _up(half, full)
-        self.head = nn.Sequential(_act(), _conv(full, full), _act(), _conv(full, 1))
+        self.head = nn.Sequential(_act(), _conv(full, full), _act(), OutputConv(full, 1, 3, padding=1))
         self._initialise()
 
     def translate(self, images: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
 """What every generator has in common, and the padding that lets it take images of any size."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["STRIDE_PX", "Generator", "pad_to_stride"]
+__all__ = ["STRIDE_PX", "Generator", "OutputConv", "SplitGenerator", "pad_to_stride"]
 
 STRIDE_PX = 8
 """Images are padded to a multiple of this side; tiles must begin on multiples of it [px]."""
@@ -48,6 +49,38 @@ class Generator(nn.Module):
     def translate(self, images: Tensor) -> Tensor:
         """Translate images whose sides are multiples of `STRIDE_PX`."""
         raise NotImplementedError
+
+
+class SplitGenerator(Generator):
+    """A generator whose wide receptive field lies in a coarse middle part that is cheap for a whole frame.
+
+    ``translate(x)`` equals ``fine(x, context(coarse(x)))``. Coarse and fine part reach no further than
+    ``overlap_px``, so they can be applied tile by tile with nothing but the context kept for the whole frame.
+    """
+
+    context_stride_px = 4
+    """Pixels of the image per pixel of the context."""
+
+    def coarse(self, images: Tensor) -> Tensor:
+        """Encode images of shape (n, channels_in, h, w) to (n, c, h / stride, w / stride)."""
+        raise NotImplementedError
+
+    def context(self, coarse: Tensor) -> Tensor:
+        """Process the encoded whole frame."""
+        raise NotImplementedError
+
+    def fine(self, images: Tensor, context: Tensor) -> Tensor:
+        """Return the translated images, shape (n, 1, h, w), given their context."""
+        raise NotImplementedError
+
+
+class OutputConv(nn.Conv2d):
+    """The last convolution of a generator, in float32 even under autocast: bfloat16 has too few grey values."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (n, channels_in, h, w) to (n, channels_out, h', w'), float32."""
+        with torch.autocast(images.device.type, enabled=False):
+            return super().forward(images.float())
 
 
 def pad_to_stride(images: Tensor, stride_px: int = STRIDE_PX) -> Tensor:

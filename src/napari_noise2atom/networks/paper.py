@@ -3,17 +3,17 @@
 from torch import Tensor, nn
 
 from .blocks import Block, Branches, Down, Residual, TransposedConv, Up, leaky_relu
-from .generator import Generator
+from .generator import OutputConv, SplitGenerator
 from .norm import InstanceNorm
 
 __all__ = ["PaperGenerator"]
 
-OVERLAP_PX = 96
+OVERLAP_PX = 64
 FINE = (1, 3, 5, 7)
 COARSE = (3, 5)
 
 
-class PaperGenerator(Generator):
+class PaperGenerator(SplitGenerator):
     """U-Net of the paper ("Network Architectures"), 13.80 M parameters and 13.14 GMAC per 128×128 image.
 
     The paper leaves open what its Xception module and its residual block contain, and where biases are. This is the
@@ -51,16 +51,35 @@ class PaperGenerator(Generator):
             nn.Sequential(Block(64, 64), Branches(64, kernels)) for kernels in (COARSE, COARSE, FINE)
         )
         self.head = nn.Sequential(
-            TransposedConv(64, 8, 9), InstanceNorm(8), leaky_relu(), nn.Conv2d(8, 1, 9), nn.Tanh()
+            TransposedConv(64, 8, 9), InstanceNorm(8), leaky_relu(), OutputConv(8, 1, 9), nn.Tanh()
         )
+
+    def coarse(self, images: Tensor) -> Tensor:
+        """Encode images to (n, 64, h / 4, w / 4)."""
+        return self._encode(images)[-1]
+
+    def context(self, coarse: Tensor) -> Tensor:
+        """Run the transformer and the deepest decoder; the receptive field of 700 px lies here."""
+        up, decoder = self.ups[0], self.decoders[0]
+        return decoder(up(self.transformer(coarse)) + coarse)  # type: ignore[no-any-return]
+
+    def fine(self, images: Tensor, context: Tensor) -> Tensor:
+        """Decode the context with the encoders of the images."""
+        return self._decode(context, self._encode(images, depth=2))
 
     def translate(self, images: Tensor) -> Tensor:
         """Translate images whose sides are multiples of 8."""
-        skips = []
-        for encoder in self.encoders:
+        *skips, coarse = self._encode(images)
+        return self._decode(self.context(coarse), skips)
+
+    def _encode(self, images: Tensor, depth: int = 3) -> list[Tensor]:
+        levels = []
+        for encoder in self.encoders[:depth]:
             images = encoder(images)
-            skips.append(images)
-        images = self.transformer(images)
-        for up, decoder in zip(self.ups, self.decoders, strict=True):
-            images = decoder(up(images) + skips.pop())
+            levels.append(images)
+        return levels
+
+    def _decode(self, images: Tensor, skips: list[Tensor]) -> Tensor:
+        for up, decoder, skip in zip(self.ups[1:], self.decoders[1:], reversed(skips), strict=True):
+            images = decoder(up(images) + skip)
         return self.head(images)  # type: ignore[no-any-return]

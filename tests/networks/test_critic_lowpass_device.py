@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import scipy.ndimage
+import torch
+
+from napari_noise2atom.networks import Critic, LowPass, build_critic, resolve_device, use_threads
+from napari_noise2atom.settings import NetworkSettings
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_critic_scores_each_image(size: int) -> None:
+    critic = Critic(size, (4, 4, 8, 8)).eval()
+    images = torch.randn(3, 1, size, size)
+    scores = critic(images)
+    assert scores.shape == (3,)
+    torch.testing.assert_close(critic(images[1:2]), scores[1:2])
+
+
+def test_critic_refuses_other_sizes() -> None:
+    with pytest.raises(ValueError, match="at least 32 px"):
+        Critic(16)
+    with pytest.raises(ValueError, match=r"expected \(n, 1, 32, 32\)"):
+        Critic(32, (4, 4, 8, 8))(torch.zeros(1, 1, 64, 64))
+
+
+def test_critic_belongs_to_its_architecture() -> None:
+    paper = build_critic(NetworkSettings(architecture="paper", frames_in=1), 128)
+    assert paper.output.in_features == 128 * 8 * 8
+    assert build_critic(NetworkSettings(), 64).output.in_features == 32 * 4 * 4
+
+
+def test_low_pass_is_a_gaussian_of_variance_15() -> None:
+    image = np.random.default_rng(0).normal(size=(48, 60))
+    ours = LowPass()(torch.from_numpy(image).float()[None, None])[0, 0].numpy()
+    theirs = scipy.ndimage.gaussian_filter(image, np.sqrt(15), radius=16)[16:-16, 16:-16]
+    assert ours.shape == (16, 28)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_low_pass_needs_its_kernel() -> None:
+    with pytest.raises(ValueError, match="at least 33 px"):
+        LowPass()(torch.zeros(1, 1, 32, 64))
+
+
+def test_low_pass_has_nothing_to_save() -> None:
+    assert not LowPass().state_dict()
+
+
+def test_devices_by_name() -> None:
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device("auto").type in {"cpu", "cuda", "mps"}
+    for name in ("tpu", "cpu:1", "cuda:x", "mps:0"):
+        with pytest.raises(ValueError, match="unknown"):
+            resolve_device(name)
+
+
+def test_absent_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="choose auto or cpu"):
+        resolve_device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(ValueError, match="the last CUDA GPU is cuda:1"):
+        resolve_device("cuda:2")
+
+
+def test_threads_leave_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", wanted.append)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert (use_threads(0), use_threads(3)) == (7, 3)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert use_threads(0) == 1
+    assert wanted == [7, 3, 1]

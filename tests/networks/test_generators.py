@@ -1,0 +1,107 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from napari_noise2atom.networks import (
+    CompactGenerator,
+    Generator,
+    PaperGenerator,
+    build_c2s,
+    build_s2c,
+    count_parameters,
+    pad_to_stride,
+)
+from napari_noise2atom.networks.blocks import TransposedConv
+from napari_noise2atom.settings import NetworkSettings
+
+
+def multiplications(network: nn.Module, images: Tensor) -> int:
+    """Count one multiplication per kernel element and pair of channels, per input pixel where it is transposed."""
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        nonlocal total
+        pixels = inputs[0] if isinstance(module, TransposedConv | nn.ConvTranspose2d) else output
+        total += module.weight.numel() * pixels.shape[-2] * pixels.shape[-1]
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.register_forward_hook(count)
+    network(images)
+    return total
+
+
+def test_paper_has_the_published_size() -> None:
+    network = PaperGenerator()
+    assert count_parameters(network) / 1e6 == pytest.approx(13.80, abs=0.005)
+    assert multiplications(network, torch.zeros(1, 1, 128, 128)) / 1e9 == pytest.approx(13.14, abs=0.005)
+
+
+def test_transposed_convolution_is_torchs_own() -> None:
+    ours = TransposedConv(2, 3, 5)
+    theirs = nn.ConvTranspose2d(2, 3, 5)
+    theirs.weight.copy_(ours.weight.flip(2, 3).transpose(0, 1))
+    theirs.bias.copy_(ours.bias)
+    images = torch.randn(1, 2, 9, 11)
+    torch.testing.assert_close(ours(images), theirs(images))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (33, 50), (17, 8), (5, 100)])
+@pytest.mark.parametrize("make", [lambda: CompactGenerator(3, 8, noise_channels=1), PaperGenerator])
+def test_any_size(make: type[Generator], size: tuple[int, int]) -> None:
+    generator = make()
+    result = generator(torch.randn(2, generator.channels_in, *size))
+    assert result.shape == (2, 1, *size)
+    assert float(result.abs().max()) <= 1
+
+
+def test_wrong_channels_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected \(n, 5, h, w\)"):
+        CompactGenerator(5)(torch.zeros(1, 1, 32, 32))
+
+
+def test_padding_reflects_and_repeats_what_is_too_small() -> None:
+    row = torch.arange(6.0).view(1, 1, 1, 6)
+    padded = pad_to_stride(row)
+    assert padded.shape == (1, 1, 8, 8)
+    assert padded[0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 5, 5]
+    tall = row.expand(1, 1, 8, 6)
+    assert pad_to_stride(tall)[0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 4, 3]
+    whole = torch.zeros(1, 1, 16, 8)
+    assert pad_to_stride(whole) is whole
+
+
+def test_compact_has_no_norm_and_starts_dark() -> None:
+    network = CompactGenerator(5, 24)
+    assert not [m for m in network.modules() if "Norm" in type(m).__name__]
+    assert float(network(torch.randn(1, 5, 64, 64)).mean()) == pytest.approx(-0.8, abs=0.05)
+
+
+def test_compact_sees_no_further_than_its_overlap() -> None:
+    network = CompactGenerator(1, 8)
+    image = torch.randn(1, 1, 128, 128, requires_grad=True)
+    reach = 0
+    for pixel in range(60, 68):
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(network(image)[0, 0, 64, pixel], image)
+        columns = gradient[0, 0].abs().amax(0).nonzero().flatten()
+        reach = max(reach, pixel - int(columns.min()), int(columns.max()) - pixel)
+    assert 20 <= reach <= network.overlap_px
+
+
+def test_output_stays_float32_under_autocast() -> None:
+    for generator in (CompactGenerator(1, 8), PaperGenerator()):
+        images = torch.randn(1, 1, 32, 32)
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = generator(images)
+        assert mixed.dtype == torch.float32
+        assert len(mixed.unique()) > 512
+
+
+@pytest.mark.parametrize("architecture", ["paper", "compact"])
+def test_built_from_settings(architecture: str) -> None:
+    settings = NetworkSettings.model_validate({"architecture": architecture, "frames_in": 3, "channels": 8})
+    s2c, c2s = build_s2c(settings), build_c2s(settings)
+    assert (s2c.frames_in, s2c.noise_channels) == (3, 0)
+    assert (c2s.frames_in, c2s.noise_channels) == (1, 0 if architecture == "paper" else 1)
+    assert type(s2c) is type(c2s)
