@@ -1,0 +1,65 @@
+"""Which frames of a movie can be learned from."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from napari_noise2atom.movie import Movie, is_bad_frame
+
+from .frames import MovieFileError
+
+__all__ = ["find_bad_frames", "require_usable"]
+
+
+def find_bad_frames(movie: Movie, indices: Iterable[int] | None = None) -> tuple[int, ...]:
+    """Return the numbers of frames with NaN, infinity, or one single grey value.
+
+    Parameters
+    ----------
+    movie : Movie
+        The movie; one frame at a time is in memory.
+    indices : iterable of int, optional
+        Frames to look at; all if left out.
+
+    Returns
+    -------
+    tuple of int
+        In the order in which they were looked at.
+    """
+    chosen = range(len(movie)) if indices is None else indices
+    return tuple(int(i) for i in chosen if is_bad_frame(np.asarray(movie.data[int(i)])))
+
+
+def require_usable(movie: Movie, crop_px: int) -> tuple[int, ...]:
+    """Return the numbers of bad frames of a movie that can be learned from.
+
+    Parameters
+    ----------
+    movie : Movie
+        The movie; every frame is looked at.
+    crop_px : int
+        Side of the square training crops [px].
+
+    Returns
+    -------
+    tuple of int
+        Frames to leave out.
+
+    Raises
+    ------
+    ValueError
+        If a frame is smaller than a crop, or fewer than two frames carry an image.
+    """
+    frames, rows, columns = movie.shape
+    if min(rows, columns) < crop_px:
+        raise MovieFileError(
+            f"{movie.name}: its frames of {rows} × {columns} pixels are smaller than the crops of {crop_px} × "
+            f"{crop_px}; choose smaller crops"
+        )
+    bad = find_bad_frames(movie)
+    if frames - len(bad) < 2:
+        raise MovieFileError(
+            f"{movie.name}: {len(bad)} of {frames} frames hold a single grey value, NaN or infinity; expected at least "
+            "two frames with an image, check the recording"
+        )
+    return bad

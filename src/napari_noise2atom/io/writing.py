@@ -1,0 +1,45 @@
+"""One call for every format that is written."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from napari_noise2atom.movie import Movie
+
+from .frames import MovieFileError
+from .omezarr import write_zarr
+from .tiffwrite import write_tiff
+
+__all__ = ["write_movie"]
+
+
+def write_movie(
+    movie: Movie, path: str | Path, resume: bool = False, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Write a movie with its calibration, one frame in memory at a time.
+
+    Parameters
+    ----------
+    movie : Movie
+        The movie; its data may be lazy.
+    path : str or Path
+        ``.tif`` or ``.tiff`` for an ImageJ stack, ``.zarr`` for OME-Zarr.
+    resume : bool
+        Go on with an unfinished OME-Zarr; a TIFF is always written anew.
+    progress : callable, optional
+        Is told the number of frames that are done, and of all.
+
+    Raises
+    ------
+    ValueError
+        If the ending is another, or something is in the way.
+    """
+    path = Path(path)
+    match path.suffix.lower():
+        case ".tif" | ".tiff":
+            write_tiff(movie, path, progress)
+        case ".zarr":
+            write_zarr(movie, path, resume, progress)
+        case ending:
+            raise MovieFileError(
+                f"{path.name}: cannot write files ending in {ending or 'nothing'!r}; use .tif (ImageJ) or .zarr"
+            )
