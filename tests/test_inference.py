@@ -1,0 +1,292 @@
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from napari_noise2atom.inference import FrameDenoiser, denoise, denoise_frames, translate_window
+from napari_noise2atom.modelfile import Normalisation, TrainedModel
+from napari_noise2atom.movie import Movie
+from napari_noise2atom.networks import PaperGenerator, build_s2c, frozen_statistics
+from napari_noise2atom.settings import NetworkSettings, Settings
+
+NORMALISATION = Normalisation(100, 1000)
+
+
+def make_model(architecture: str = "compact", frames_in: int = 5) -> TrainedModel:
+    settings = Settings(
+        network=NetworkSettings.model_validate(
+            {"architecture": architecture, "frames_in": frames_in, "channels": 4},
+        )
+    )
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(1)
+        generator = build_s2c(settings.network)
+        if architecture == "compact":
+            # An untrained last layer is nearly constant; a lively one shows differences.
+            generator.head[-1].weight.mul_(30)
+        weights = {name: weight.detach() for name, weight in generator.state_dict().items()}
+    return TrainedModel(settings, weights, NORMALISATION, 0.03)
+
+
+def make_frames(frames: int = 8, height: int = 40, width: int = 56, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(500, 200, (frames, height, width)).astype(np.float32)
+
+
+def run(movie: Movie, model: TrainedModel, *indices: int, **options: Any) -> NDArray[np.float32]:
+    return denoise_frames(movie, model, indices or range(len(movie)), threads=1, **options)
+
+
+class Reads:
+    """A lazy movie that counts how often each frame is read."""
+
+    def __init__(self, frames: NDArray[np.generic], chunk: int = 1) -> None:
+        self.count = np.zeros(len(frames), int)
+        whole = da.from_array(frames, chunks=(chunk, -1, -1))
+        self.movie = Movie(whole.map_blocks(self._read, dtype=frames.dtype, meta=frames[:0, :0, :0]), 0.05, 0.1, "lazy")
+
+    def _read(self, block: NDArray[np.generic], block_info: Any = None) -> NDArray[np.generic]:
+        start, stop = block_info[0]["array-location"][0]
+        self.count[start:stop] += 1
+        return block
+
+
+def test_lazy_movie_reads_nothing_until_asked_and_keeps_calibration() -> None:
+    reads = Reads(make_frames().astype(np.uint16))
+    movie = denoise(reads.movie, make_model(), device="cpu", threads=1)
+    assert movie.shape == reads.movie.shape
+    assert movie.data.dtype == np.float32
+    assert movie.data.chunks == ((1,) * 8, (40,), (56,))
+    assert (movie.name, movie.pixel_size_nm, movie.frame_time_s) == ("lazy denoised", 0.05, 0.1)
+    assert not reads.count.any()
+    movie.frame(0)
+    assert reads.count.tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_every_frame_is_read_once(chunk: int) -> None:
+    reads = Reads(make_frames(), chunk)
+    lazy = denoise(reads.movie, make_model(), threads=1)
+    result = lazy.data.compute(scheduler="threads", num_workers=4)
+    assert reads.count.tolist() == [1] * 8
+    np.testing.assert_allclose(result, run(Movie(make_frames()), make_model()), atol=1e-6)
+
+
+def test_frames_are_forgotten_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_noise2atom.inference.CACHE_BYTES", 0)
+    for chunk in (1, 8, 20):
+        reads = Reads(make_frames(20), chunk)
+        denoiser = FrameDenoiser(reads.movie, make_model(), threads=1)
+        for index in range(20):
+            denoiser(index)
+            assert len(denoiser._raw._kept) <= 10
+        if chunk == 1:
+            assert reads.count.max() == 1
+
+
+def test_eager_is_lazy() -> None:
+    movie = Movie(make_frames())
+    lazy = denoise(movie, make_model(), threads=1)
+    np.testing.assert_array_equal(run(movie, make_model(), 3, 0, 7), lazy.frames([3, 0, 7]))
+    assert run(movie, make_model()).min() >= 0
+    assert run(movie, make_model()).max() <= 1
+    assert denoise_frames(movie, make_model(), []).shape == (0, 40, 56)
+
+
+def test_computes_what_the_network_says() -> None:
+    model = make_model()
+    frames = make_frames(5)
+    with torch.inference_mode():
+        expected = (model.s2c()(torch.from_numpy(NORMALISATION.apply(frames))[None])[0, 0] + 1) / 2
+    np.testing.assert_allclose(run(Movie(frames), model, 2)[0], expected.numpy(), atol=1e-5)
+    assert float(expected.std()) > 0.02
+
+
+def test_ends_are_clamped() -> None:
+    frames = make_frames(6)
+    extended = np.concatenate([frames[:1], frames[:1], frames, frames[-1:], frames[-1:]])
+    inner = run(Movie(extended), make_model(), *range(2, 8))
+    np.testing.assert_allclose(run(Movie(frames), make_model()), inner, atol=1e-6)
+
+
+def test_movie_shorter_than_the_window() -> None:
+    assert run(Movie(make_frames(2)), make_model(frames_in=7)).shape == (2, 40, 56)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, 0.0])
+def test_bad_frames_do_not_spoil_their_neighbours(broken: float) -> None:
+    frames = make_frames(9)
+    frames[4] = broken
+    frames[5, :3, :3] = np.nan
+    result = run(Movie(frames), make_model())
+    assert np.isfinite(result).all()
+    # Frame 3 sees itself in place of 4 and 5; frame 6 likewise.
+    repaired = frames.copy()
+    repaired[4] = repaired[5] = frames[3]
+    np.testing.assert_allclose(result[2:4], run(Movie(repaired), make_model(), 2, 3), atol=1e-6)
+    repaired[4] = repaired[5] = frames[6]
+    np.testing.assert_allclose(result[6:8], run(Movie(repaired), make_model(), 6, 7), atol=1e-6)
+
+
+def test_a_bad_frame_sees_only_itself() -> None:
+    frames = make_frames(5)
+    frames[2, 0, :4] = [np.nan, np.inf, -np.inf, np.nan]
+    alone = frames[[2, 2]].copy()
+    alone[:, 0, :4] = np.median(frames[2][np.isfinite(frames[2])])
+    np.testing.assert_allclose(run(Movie(frames), make_model(), 2), run(Movie(alone), make_model(), 0), atol=1e-6)
+
+
+def test_a_frame_without_any_number_becomes_the_darkest() -> None:
+    frames = make_frames(4)
+    frames[1] = np.nan
+    dark = np.full((2, 40, 56), NORMALISATION.low, np.float32)
+    np.testing.assert_array_equal(run(Movie(frames), make_model(), 1), run(Movie(dark), make_model(), 0))
+
+
+@pytest.mark.parametrize("size", [(512, 512), (331, 270)])
+def test_compact_does_not_depend_on_tiles(size: tuple[int, int]) -> None:
+    movie = Movie(make_frames(2, *size))
+    results = [run(movie, make_model(frames_in=3), 0, tile_px=tile) for tile in (128, 256, 512)]
+    assert np.ptp(results[0]) > 0.1
+    for result in results:
+        np.testing.assert_allclose(result, results[-1], atol=1e-5)
+
+
+def test_paper_does_not_depend_on_tiles() -> None:
+    movie = Movie(make_frames(2, 150, 180))
+    model = make_model("paper", 1)
+    small, large = (run(movie, model, 1, tile_px=tile) for tile in (96, 256))
+    assert np.ptp(large) > 0.1
+    np.testing.assert_allclose(small, large, atol=1e-3)
+
+
+def test_paper_normalises_a_small_frame_by_itself() -> None:
+    model = make_model("paper", 1)
+    frames = make_frames(2, 100, 128)
+    with torch.inference_mode():
+        expected = (model.s2c()(torch.from_numpy(NORMALISATION.apply(frames[:1]))[None])[0, 0] + 1) / 2
+    np.testing.assert_allclose(run(Movie(frames), model, 0)[0], expected.numpy(), atol=1e-4)
+
+
+def test_reference_crops_cover_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def spy(generator: torch.nn.Module, crops: torch.Tensor) -> Any:
+        shapes.append(tuple(crops.shape))
+        return frozen_statistics(generator, crops[..., :16, :16])
+
+    monkeypatch.setattr("napari_noise2atom.inference.frozen_statistics", spy)
+    monkeypatch.setattr("napari_noise2atom.inference.translate_tiled", lambda generator, images, tile_px: images)
+    with torch.inference_mode():
+        for size in ((128, 128), (129, 40), (256, 300), (2048, 600)):
+            translate_window(PaperGenerator().eval(), torch.zeros(1, *size))
+    assert shapes == [(2, 1, 128, 40), (6, 1, 128, 128), (9, 1, 128, 128)]
+
+
+@pytest.mark.parametrize("size", [(33, 47), (20, 9), (5, 130)])
+def test_odd_sizes(size: tuple[int, int]) -> None:
+    assert run(Movie(make_frames(2, *size)), make_model(), 0).shape == (1, *size)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float64])
+def test_integer_and_float_movies(dtype: type[np.generic]) -> None:
+    frames = make_frames(3).clip(0, 255).astype(dtype)
+    expected = run(Movie(frames.astype(np.float32)), make_model())
+    np.testing.assert_allclose(run(Movie(frames), make_model()), expected, atol=1e-6)
+
+
+def test_graph_can_be_pickled_after_use() -> None:
+    lazy = denoise(Movie(make_frames()), make_model(), threads=1)
+    here = lazy.frame(4)
+    there = pickle.loads(pickle.dumps(lazy.data))
+    np.testing.assert_array_equal(there[4].compute(), here)
+
+
+def test_many_threads_may_ask_at_once() -> None:
+    movie = Movie(make_frames(12, 150, 20))
+    denoiser = FrameDenoiser(movie, make_model("paper", 1), threads=1)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(denoiser, [0, 1, 2, 3]))
+    np.testing.assert_allclose(np.stack(together), run(movie, make_model("paper", 1), 0, 1, 2, 3), atol=1e-5)
+
+
+def test_callers_threads_stay() -> None:
+    torch.set_num_threads(1)
+    denoise_frames(Movie(make_frames()), make_model(), [0], threads=2)
+    assert torch.get_num_threads() == 1
+
+
+def test_wrong_requests_are_named() -> None:
+    movie, model = Movie(make_frames()), make_model()
+    with pytest.raises(ValueError, match="frames 0 to 7"):
+        denoise_frames(movie, model, [8])
+    with pytest.raises(ValueError, match="frames 0 to 7"):
+        denoise_frames(movie, model, [-1])
+    with pytest.raises(ValueError, match="at least 64 px"):
+        denoise(movie, model, tile_px=16)
+    with pytest.raises(ValueError, match="device 'tpu' is unknown"):
+        denoise(movie, model, device="tpu")
+
+
+def test_exhausted_gpu_memory_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("napari_noise2atom.inference.translate_window", fail)
+    with pytest.raises(MemoryError, match="choose smaller tiles"):
+        run(Movie(make_frames()), make_model(), 0)
+
+
+MEMORY_PROGRAM = """
+import resource, sys
+import dask.array as da
+import numpy as np
+from test_inference import make_model
+from napari_noise2atom.inference import denoise
+from napari_noise2atom.movie import Movie
+
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+frames = da.random.default_rng(0).integers(100, 1000, (40, 1024, 1024), dtype="uint16", chunks=(1, 1024, 1024))
+lazy = denoise(Movie(frames), make_model(), threads=1)
+lazy.frame(0)
+before = peak_mb()
+target = np.lib.format.open_memmap(sys.argv[1], "w+", "float32", lazy.shape)
+for index, block in enumerate(lazy.data.blocks):
+    target[index] = block.compute()[0]
+    if index % 10 == 0:
+        target.flush()
+print(before, peak_mb())
+"""
+
+
+@pytest.mark.slow
+def test_memory_is_bounded(tmp_path: Any) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY_PROGRAM, str(tmp_path / "out.npy")],
+        capture_output=True,
+        text=True,
+        cwd=__file__.rpartition("/")[0],
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    before, after = map(float, done.stdout.split())
+    # The result alone has 160 MB, all mapped pages of which count; the cache of raw frames has at most 256 MB.
+    assert after - before < 500
+    assert after < 1500
+
+
+def test_works_within_other_schedulers() -> None:
+    lazy = denoise(Movie(da.from_array(make_frames(), chunks=(1, -1, -1))), make_model(), threads=1)
+    with dask.config.set(scheduler="synchronous"):
+        alone = lazy.data.compute()
+    with dask.config.set(scheduler="threads", num_workers=2):
+        np.testing.assert_array_equal(lazy.data.compute(), alone)
