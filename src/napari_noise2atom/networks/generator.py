@@ -75,12 +75,12 @@ class SplitGenerator(Generator):
 
 
 class OutputConv(nn.Conv2d):
-    """The last convolution of a generator, in float32 even under autocast: bfloat16 has too few grey values."""
+    """The last convolution of a generator, in full precision even under autocast: bfloat16 has few grey values."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map (n, channels_in, h, w) to (n, channels_out, h', w'), float32."""
+        """Map (n, channels_in, h, w) to (n, channels_out, h', w') of the weights' type."""
         with torch.autocast(images.device.type, enabled=False):
-            return super().forward(images.float())
+            return super().forward(images.to(self.weight.dtype))
 
 
 def pad_to_stride(images: Tensor, stride_px: int = STRIDE_PX) -> Tensor:
