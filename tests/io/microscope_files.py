@@ -1,10 +1,11 @@
-"""Minimal DM3, DM4, SER and MRC files, written from the public descriptions of these formats."""
+"""Minimal DM3, DM4, SER, MRC and zspy files, written from the public descriptions of these formats."""
 
 import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 
 _DM_TYPES = {"int16": (1, 2), "float32": (2, 6), "uint8": (6, 8), "uint16": (10, 4), "int32": (7, 3), "uint32": (11, 5)}
 """Image type and tag type by numpy's name."""
@@ -29,7 +30,7 @@ class _DM:
     def uint(self, name: str, value: int) -> bytes:
         return self.data(name, (5,), struct.pack("<I", value))
 
-    def float(self, name: str, value: float) -> bytes:
+    def real(self, name: str, value: float) -> bytes:
         return self.data(name, (6,), struct.pack("<f", value))
 
     def text(self, name: str, value: str) -> bytes:
@@ -42,10 +43,10 @@ class _DM:
     def image(self, name: str, array: np.ndarray, scales: list[float], units: list[str]) -> bytes:
         image_type, tag_type = _DM_TYPES[array.dtype.name]
         axes = [
-            self.group("", [self.float("Origin", 0), self.float("Scale", s), self.text("Units", u)])
+            self.group("", [self.real("Origin", 0), self.real("Scale", s), self.text("Units", u)])
             for s, u in zip(scales[::-1], units[::-1], strict=True)
         ]
-        brightness = self.group("Brightness", [self.float("Origin", 0), self.float("Scale", 1), self.text("Units", "")])
+        brightness = self.group("Brightness", [self.real("Origin", 0), self.real("Scale", 1), self.text("Units", "")])
         content = [
             self.group("Calibrations", [brightness, self.group("Dimension", axes)]),
             self.data("Data", (20, tag_type, array.size), array.tobytes()),
@@ -98,3 +99,17 @@ def write_mrc(path: Path, movie: np.ndarray, pixel_nm: float, order: str = "<", 
     struct.pack_into(order + "i", head, 92, len(extended))
     head[208:212] = b"MAP "
     path.write_bytes(bytes(head) + extended + movie.astype(movie.dtype.newbyteorder(order)).tobytes())
+
+
+def write_zspy(path: Path, name: str, data: np.ndarray, axes: list[dict[str, Any]]) -> None:
+    """Write a HyperSpy store in Zarr format 2."""
+    root = zarr.open_group(str(path), mode="w", zarr_format=2)
+    root.attrs.update(file_format="ZSpy", file_format_version="3.3")
+    experiment = root.create_group(f"Experiments/{name}")
+    experiment.attrs.update(package="hyperspy", package_version="2.1")
+    experiment.create_array("data", shape=data.shape, chunks=(2, *data.shape[1:]), dtype=data.dtype)[:] = data
+    for i, axis in enumerate(axes):
+        experiment.create_group(f"axis-{i}").attrs.update(axis)
+    for group in ("metadata/General", "metadata/Signal", "original_metadata", "attributes", "learning_results"):
+        experiment.create_group(group)
+    experiment["metadata/General"].attrs["title"] = name

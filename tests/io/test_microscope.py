@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from microscope_files import write_dm, write_mrc, write_ser
+from microscope_files import write_dm, write_mrc, write_ser, write_zspy
 
 from napari_noise2atom.io import MovieFileError, read_movie
 
@@ -32,8 +32,7 @@ def _signal(data: np.ndarray, scales: list[float], units: list[str], signal_type
         "metadata": {"General": {"title": "survey"}, "Signal": {"signal_type": signal_type}},
         "original_metadata": {},
         "attributes": {"_lazy": False, "ragged": False},
-        "package": "hyperspy",
-        "package_version": "2.0",
+        "package_info": {"package": "hyperspy", "package_version": "2.0"},
         "learning_results": {},
         "tmp_parameters": {},
         "post_process": [],
@@ -103,11 +102,13 @@ def test_damaged_dm_is_refused(tmp_path: Path, stack: np.ndarray, ending: str) -
         for position in rng.integers(0, min(700, len(broken)), 3):
             broken[position] = rng.integers(256)
         path.write_bytes(bytes(broken))
+        refusal = ""
         try:
             movie = read_movie(path)
             movie.frame(len(movie) - 1)
         except MovieFileError as error:
-            assert "\n" not in str(error)
+            refusal = str(error)
+        assert "\n" not in refusal
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "float32", "float64"])
@@ -170,7 +171,7 @@ def test_mrc_that_is_cut_off_or_asks_for_terabytes(tmp_path: Path, stack: np.nda
         read_movie(path)
 
 
-@pytest.mark.parametrize("ending", ["hspy", "zspy", "emd"])
+@pytest.mark.parametrize("ending", ["hspy", "emd"])
 def test_what_rosettasciio_writes(tmp_path: Path, stack: np.ndarray, ending: str) -> None:
     from importlib import import_module
 
@@ -184,13 +185,21 @@ def test_what_rosettasciio_writes(tmp_path: Path, stack: np.ndarray, ending: str
     assert movie.frame_time_s == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("ending", ["hspy", "zspy"])
-def test_four_dimensional_data_are_no_movie(tmp_path: Path, ending: str) -> None:
-    from importlib import import_module
+def test_zspy(tmp_path: Path, stack: np.ndarray) -> None:
+    path = tmp_path / "movie.zspy"
+    write_zspy(path, "survey", stack, _axes("tyx", stack.shape, [0.1, 20, 20], ["s", "pm", "pm"]))
+    movie = read_movie(path)
+    np.testing.assert_array_equal(movie.data, stack)
+    assert movie.pixel_size_nm == pytest.approx(0.02)
+    assert movie.frame_time_s == pytest.approx(0.1)
 
-    path = tmp_path / f"scan.{ending}"
+
+def test_four_dimensional_data_are_no_movie(tmp_path: Path) -> None:
+    from rsciio.hspy import file_writer
+
+    path = tmp_path / "scan.hspy"
     data = np.zeros((2, 3, 8, 8), np.float32)
-    import_module(f"rsciio.{ending}").file_writer(str(path), _signal(data, [1, 1, 1, 1], ["nm", "nm", "1/nm", "1/nm"]))
+    file_writer(str(path), _signal(data, [1, 1, 1, 1], ["nm", "nm", "1/nm", "1/nm"]))
     with pytest.raises(MovieFileError, match="4-dimensional"):
         read_movie(path)
 

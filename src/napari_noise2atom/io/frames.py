@@ -15,6 +15,7 @@ __all__ = [
     "check_shape",
     "lazy_frames",
     "missing_note",
+    "movie_name",
     "raw_frames",
     "reason",
 ]
@@ -34,6 +35,11 @@ def reason(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     text = lines[0][:160].rstrip(". ") if lines else ""
     return text or type(error).__name__
+
+
+def movie_name(path: Path) -> str:
+    """Return a file's name without its ending, for ``movie.ome.tif`` too."""
+    return path.stem.removesuffix(".ome")
 
 
 def missing_note(name: str, there: int, promised: int) -> tuple[str, ...]:

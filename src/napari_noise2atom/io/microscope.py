@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_noise2atom.movie import Movie
 
-from .frames import MAX_FRAME_PX, MAX_FRAMES, MovieFileError, check_shape, reason
+from .frames import MAX_FRAME_PX, MAX_FRAMES, MovieFileError, check_shape, movie_name, reason
 from .signals import choose_signal
 from .units import is_reciprocal, length_nm, time_s
 
@@ -27,6 +27,12 @@ MICROSCOPE_READERS = {
 }
 """Which RosettaSciIO reader takes which ending."""
 _STORED_PLAIN = {".dm3", ".dm4"}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    ".dm3": {"chunks": {0: 1}},
+    ".dm4": {"chunks": {0: 1}},
+    # without it, a lazily read store is opened for writing
+    ".zspy": {"mode": "r"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ def _movie(path: Path, chosen: _Signal, notes: tuple[str, ...]) -> Movie:
         notes += (f"{path.name}: its axes are in {column.get('units')}, these are diffraction patterns, not images.",)
     pixel = length_nm(_magnitude(column.get("scale")), column.get("units"))
     frame_time = time_s(_magnitude(time.get("scale")), time.get("units"))
-    return Movie(data, pixel, frame_time, path.stem, notes)
+    return Movie(data, pixel, frame_time, movie_name(path), notes)
 
 
 def _magnitude(scale: object) -> float | None:
@@ -93,7 +99,7 @@ def _magnitude(scale: object) -> float | None:
 
 def _parse(path: Path) -> list[dict[str, Any]]:
     reader = _reader(MICROSCOPE_READERS[path.suffix.lower()])
-    options: dict[str, Any] = {"chunks": {0: 1}} if path.suffix.lower() in _STORED_PLAIN else {}
+    options = _OPTIONS.get(path.suffix.lower(), {})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -6,7 +6,7 @@ import numpy as np
 
 from napari_noise2atom.movie import Movie
 
-from .frames import MovieFileError, check_shape, missing_note, raw_frames
+from .frames import MovieFileError, check_shape, missing_note, movie_name, raw_frames
 
 __all__ = ["read_mrc"]
 
@@ -37,7 +37,9 @@ def read_mrc(path: Path) -> Movie:
     there = min(sections, max(0, path.stat().st_size - start) // frame_bytes)
     check_shape(f"{path.name} (cut off)" if there < sections else path.name, (there, rows, columns), dtype)
     data = raw_frames(path, start + np.arange(there, dtype=np.int64) * frame_bytes, (rows, columns), dtype)
-    return Movie(data, _pixel_size_nm(head, order), name=path.stem, notes=missing_note(path.name, there, sections))
+    return Movie(
+        data, _pixel_size_nm(head, order), name=movie_name(path), notes=missing_note(path.name, there, sections)
+    )
 
 
 def _byte_order(head: bytes, name: str) -> str:

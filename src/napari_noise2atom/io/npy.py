@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_noise2atom.movie import Movie
 
-from .frames import MAX_FRAME_PX, MovieFileError, check_shape, lazy_frames, missing_note, raw_frames, reason
+from .frames import MAX_FRAME_PX, MovieFileError, check_shape, lazy_frames, missing_note, movie_name, raw_frames, reason
 
 __all__ = ["read_npy", "read_npy_frame"]
 
@@ -29,12 +29,12 @@ def read_npy(path: Path) -> Movie:
         if there < shape[0]:
             raise MovieFileError(f"{path.name}: the file is cut off; copy it again from its source")
         array = np.memmap(path, dtype, "r", offset=start, shape=(shape[0], shape[1], shape[2]), order="F")
-        return Movie(lazy_frames(array.__getitem__, array.shape, dtype, path.name), name=path.stem)
+        return Movie(lazy_frames(array.__getitem__, array.shape, dtype, path.name), name=movie_name(path))
     frames = min(there, shape[0])
     check_shape(f"{path.name} (cut off)" if frames < shape[0] else path.name, (frames, *shape[1:]), dtype)
     starts = start + np.arange(frames, dtype=np.int64) * (shape[1] * shape[2] * dtype.itemsize)
     data = raw_frames(path, starts, (shape[1], shape[2]), dtype)
-    return Movie(data, name=path.stem, notes=missing_note(path.name, frames, shape[0]))
+    return Movie(data, name=movie_name(path), notes=missing_note(path.name, frames, shape[0]))
 
 
 def read_npy_frame(path: Path) -> NDArray[Any]:

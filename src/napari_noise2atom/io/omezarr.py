@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_noise2atom.movie import Movie
 
-from .frames import MovieFileError, check_shape, lazy_frames, reason
+from .frames import MovieFileError, check_shape, lazy_frames, movie_name, reason
 from .signals import choose_signal
 from .units import length_nm, time_s
 
@@ -99,14 +99,14 @@ class _View:
         pixel = length_nm(self.scale[-1], x.get("unit", ""))
         frame_time = time_s(self.scale[self.time], t.get("unit", ""))
         data = lazy_frames(read, shape, array.dtype, path.name)
-        return Movie(data, pixel, frame_time, _stem(path), notes + _unwritten(path.name, array))
+        return Movie(data, pixel, frame_time, movie_name(path), notes + _unwritten(path.name, array))
 
 
 def _images(node: Any) -> list[tuple[str, Any, list[dict[str, Any]], list[float]]]:
     """Return name, full-resolution array, axes and scale of each image in a store."""
     if isinstance(node, zarr.Array):
-        letters = "tczyx"[-node.ndim :] if node.ndim != 3 else "tyx"
-        return [("movie", node, [{"name": letter} for letter in letters], [1.0] * node.ndim)]
+        names = [*["?"] * (node.ndim - 2), "y", "x"][-node.ndim :]
+        return [("movie", node, [{"name": name} for name in names], [1.0] * node.ndim)]
     attributes = dict(node.attrs)
     described = attributes.get("ome", attributes).get("multiscales", [])
     images = []
@@ -144,10 +144,6 @@ def _unwritten(name: str, array: Any) -> tuple[str, ...]:
     if array.nchunks == array.shape[0]:
         return (f"{name}: {there} of {array.nchunks} frames are there, the others read as {array.fill_value}.",)
     return (f"{name}: {there} of {array.nchunks} chunks are there, the others read as {array.fill_value}.",)
-
-
-def _stem(path: Path) -> str:
-    return path.stem.removesuffix(".ome")
 
 
 def write_zarr(

@@ -25,7 +25,6 @@ _WITH_SIGNALS: dict[str, Callable[[Path, int | str | None], Movie]] = {
 _OF_ONE: dict[str, Callable[[Path], Movie]] = {".npy": read_npy, ".mrc": read_mrc, ".mrcs": read_mrc, ".ser": read_ser}
 READABLE = (*_WITH_SIGNALS, *_OF_ONE)
 """Endings that can be read, besides a folder of frames."""
-_FOLDERS = (".zarr", ".zspy")
 
 
 def read_movie(path: str | Path, *, signal: int | str | None = None) -> Movie:
@@ -64,13 +63,12 @@ def _read(path: Path, signal: int | str | None) -> Movie:
         raise MovieFileError(f"{path}: there is no such file; check the name")
     ending = path.suffix.lower()
     if path.is_dir():
-        if ending != ".zspy" and is_zarr(path):
-            return read_zarr(path, signal)
-        if ending not in _FOLDERS:
-            return _single(read_folder(path), signal)
-    elif ending in _FOLDERS:
-        raise MovieFileError(f"{path.name}: got a file; expected a folder, {ending} stores are folders, give its path")
-    elif path.stat().st_size == 0:
+        if ending == ".zspy":
+            return read_microscope(path, signal)
+        return read_zarr(path, signal) if is_zarr(path) or ending == ".zarr" else _single(read_folder(path), signal)
+    if ending == ".zarr":
+        raise MovieFileError(f"{path.name}: got a file; expected a folder, as Zarr stores are, give its path")
+    if path.stat().st_size == 0:
         raise MovieFileError(f"{path.name}: the file is empty; copy it again from its source")
     if ending in _WITH_SIGNALS:
         return _WITH_SIGNALS[ending](path, signal)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_noise2atom.movie import Movie
 
-from .frames import MovieFileError, check_shape, lazy_frames, missing_note
+from .frames import MovieFileError, check_shape, lazy_frames, missing_note, movie_name
 
 __all__ = ["read_ser"]
 
@@ -66,7 +66,7 @@ def read_ser(path: Path) -> Movie:
 
     data = lazy_frames(read, (len(starts), *shape), dtype, path.name)
     pixel_nm = pixel_m * 1e9 if np.isfinite(pixel_m) and pixel_m > 0 else None
-    return Movie(data, pixel_nm, frame_time, path.stem, missing_note(path.name, len(starts), header.total))
+    return Movie(data, pixel_nm, frame_time, movie_name(path), missing_note(path.name, len(starts), header.total))
 
 
 def _read_header(name: str, buffer: mmap.mmap, size: int) -> _Header:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_noise2atom.movie import Movie
 
-from .frames import MovieFileError, check_shape, lazy_frames, missing_note, raw_frames
+from .frames import MovieFileError, check_shape, lazy_frames, missing_note, movie_name, raw_frames
 from .signals import choose_signal
 from .tiffdecode import decode_page, page_dtype
 from .tiffmeta import Layout, Stack, printed_pixel_nm, read_layout
@@ -48,9 +48,8 @@ def read_tiff(path: Path, signal: int | str | None = None) -> Movie:
     index, notes = choose_signal([stack.name for stack in movies], signal, path.name)
     pages = _complete_pages(movies[index], layout, directory)
     notes += missing_note(path.name, len(pages), movies[index].expected) or _cut_note(path.name, layout, directory)
-    return Movie(
-        _frames(path, pages, directory), layout.pixel_size_nm, layout.frame_time_s, path.stem, (*layout.notes, *notes)
-    )
+    data = _frames(path, pages, directory)
+    return Movie(data, layout.pixel_size_nm, layout.frame_time_s, movie_name(path), notes)
 
 
 def read_tiff_frame(path: Path) -> NDArray[Any]:
@@ -78,8 +77,12 @@ def _plain_layout(directory: Directory) -> Layout:
     for number, page in enumerate(directory.pages):
         if not page.reduced:
             groups.setdefault(page.kind, []).append(number)
+    pixel = printed_pixel_nm(directory)
+    if directory.broken and len(directory.pages) == 1 and (room := _room(directory)) > 1:
+        # the directories of most stacks come after all frames, and are the first to be lost
+        return Layout((Stack("movie", range(room), room),), contiguous=True, pixel_size_nm=pixel)
     stacks = tuple(Stack(f"series {i}", pages, len(pages)) for i, pages in enumerate(groups.values()))
-    return Layout(stacks, pixel_size_nm=printed_pixel_nm(directory))
+    return Layout(stacks, pixel_size_nm=pixel)
 
 
 def _no_movie(layout: Layout, directory: Directory) -> str:
@@ -96,28 +99,28 @@ def _no_movie(layout: Layout, directory: Directory) -> str:
     return f"got a single frame{cut}; expected a movie, open one with at least two frames"
 
 
+def _room(directory: Directory) -> int:
+    """Return how many frames the file has room for, if they follow each other like the known ones; else 0."""
+    first = directory.pages[0]
+    joined = all(p.plain and p.start == first.start + i * first.nbytes for i, p in enumerate(directory.pages))
+    return max(0, directory.size - first.start) // first.nbytes if joined else 0
+
+
 def _complete_pages(stack: Stack, layout: Layout, directory: Directory) -> list[Page]:
     """Return the pages of a stack that are in the file, in order."""
-    known, size = directory.pages, directory.size
-    first = known[0]
-    joined = layout.contiguous and first.plain
-    joined = joined and all(p.plain and p.start == first.start + i * first.nbytes for i, p in enumerate(known))
-    # a header may promise any number of frames: those that the file has room for
-    most = max(len(known), size // first.nbytes + 1 if joined else 0)
-    pages = []
-    for number in islice(stack.pages, most):
-        if number < len(known):
-            pages.append(known[number])
-        elif joined:
-            pages.append(first.at(first.start + number * first.nbytes, size))
+    known = directory.pages
+    # a header may promise any number of frames: only those that the file has room for
+    room = max(len(known), _room(directory) if layout.contiguous else 0)
+    numbers = [number for number in islice(stack.pages, room) if number < room]
+    pages = [known[n] if n < len(known) else known[0].at(known[0].start + n * known[0].nbytes) for n in numbers]
     pages = [page for page in pages if page.complete]
     return [page for page in pages if page.kind == pages[0].kind]
 
 
 def _cut_note(name: str, layout: Layout, directory: Directory) -> tuple[str, ...]:
-    if layout.contiguous or not directory.broken:
+    if not directory.broken or (directory.description and layout.contiguous):
         return ()
-    return (f"{name}: the list of images ends in the void after {len(directory.pages)}, there may have been more.",)
+    return (f"{name}: its list of images ends in the void, there may have been more frames.",)
 
 
 def _refuse_colour(name: str, page: Page) -> None:

@@ -40,7 +40,6 @@ class Layout:
     """Whether frames without a directory of their own follow the first one."""
     pixel_size_nm: float | None = None
     frame_time_s: float | None = None
-    notes: tuple[str, ...] = ()
 
 
 def read_layout(directory: Directory) -> Layout | None:

@@ -79,9 +79,9 @@ class Page:
         """What the frames of one movie have in common."""
         return self.height, self.width, self.bits, self.sample_format, self.samples
 
-    def at(self, start: int, size: int) -> "Page":
-        """Return the same plain page with its pixels elsewhere in a file of some size."""
-        return replace(self, start=start, complete=start + self.nbytes <= size)
+    def at(self, start: int) -> "Page":
+        """Return a plain page like this one, with its pixels elsewhere in the file."""
+        return replace(self, start=start, complete=True)
 
 
 @dataclass(frozen=True, slots=True)
