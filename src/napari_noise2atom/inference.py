@@ -158,7 +158,7 @@ class FrameDenoiser:
         self._model = model
         self._device = resolve_device(device)
         self._tile_px = tile_px
-        self._raw = _RawFrames(movie, capacity=2 * model.settings.network.frames_in)
+        self._raw = _RawFrames(movie, model.settings.network.frames_in)
         self._thread = ThreadPoolExecutor(1, "denoise", use_threads, (threads,))
         self._generator: Generator | None = None
 
@@ -227,10 +227,11 @@ class _Raw(NamedTuple):
 class _RawFrames:
     """Raw frames, the latest of which are kept: each is wanted once for itself and as each neighbour."""
 
-    def __init__(self, movie: Movie, capacity: int) -> None:
+    def __init__(self, movie: Movie, window: int) -> None:
         self._data = movie.data
+        self._window = window
         frame_bytes = movie.data.dtype.itemsize * movie.shape[1] * movie.shape[2]
-        self._capacity = max(capacity, CACHE_BYTES // frame_bytes)
+        self._capacity = max(2 * window, CACHE_BYTES // frame_bytes)
         self._kept: OrderedDict[int, _Raw] = OrderedDict()
         self._lock = Lock()
 
@@ -263,7 +264,8 @@ class _RawFrames:
         stops = np.cumsum(self._data.chunks[0])
         number = int(np.searchsorted(stops, index, side="right"))
         chunk = range(int(stops[number]) - self._data.chunks[0][number], int(stops[number]))
-        return chunk if len(chunk) <= self._capacity // 2 else range(index, index + 1)
+        # A new chunk must not drive out the frames of the one before that are still in the window.
+        return chunk if len(chunk) <= self._capacity - self._window else range(index, index + 1)
 
 
 def _denoise_block(denoiser: Callable[[int], NDArray[np.float32]], block_id: tuple[int, ...]) -> NDArray[np.float32]:
@@ -281,9 +283,7 @@ def _finite(frame: NDArray[np.generic], substitute: float) -> NDArray[np.generic
 def _reference_crops(window: Tensor) -> Tensor:
     """Return crops of shape (n, frames_in, ≤ 128, ≤ 128), evenly spread over the frame."""
     rows, columns = (_spread(length) for length in window.shape[-2:])
-    return torch.stack(
-        [window[:, y : y + REFERENCE_PX, x : x + REFERENCE_PX] for y in rows for x in columns],
-    )
+    return torch.stack([window[:, y : y + REFERENCE_PX, x : x + REFERENCE_PX] for y in rows for x in columns])
 
 
 def _spread(length_px: int) -> list[int]:
