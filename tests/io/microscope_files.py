@@ -1,9 +1,11 @@
-"""Minimal DM3, DM4, SER, MRC and zspy files, written from the public descriptions of these formats."""
+"""Minimal DM3, DM4, SER, MRC, Velox and zspy files, written from the public descriptions of these formats."""
 
+import json
 import struct
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import zarr
 
@@ -113,3 +115,31 @@ def write_zspy(path: Path, name: str, data: np.ndarray, axes: list[dict[str, Any
     for group in ("metadata/General", "metadata/Signal", "original_metadata", "attributes", "learning_results"):
         experiment.create_group(group)
     experiment["metadata/General"].attrs["title"] = name
+
+
+def write_velox(path: Path, movies: dict[str, np.ndarray], pixel_m: float, frame_time_s: float) -> None:
+    """Write an EMD file as Velox does: frames along the last axis, a column of JSON for each frame."""
+    with h5py.File(path, "w") as file:
+        file["Version"] = np.array([json.dumps({"format": "Velox", "version": "11"}).encode()])
+        for i, (name, movie) in enumerate(movies.items()):
+            metadata = {
+                "BinaryResult": {
+                    "PixelSize": {"width": str(pixel_m), "height": str(pixel_m)},
+                    "Offset": {"x": "0", "y": "0"},
+                    "PixelUnitX": "m",
+                    "PixelUnitY": "m",
+                    "DetectorIndex": str(i),
+                    "Detector": name,
+                },
+                "Scan": {"FrameTime": str(frame_time_s)},
+                "Detectors": {f"Detector-{i}": {"DetectorName": name, "DetectorType": "ScanningDetector"}},
+                "Core": {},
+                "Acquisition": {"AcquisitionStartDatetime": {"DateTime": "1600000000"}},
+                "Instrument": {},
+                "Optics": {},
+            }
+            text = np.frombuffer(json.dumps(metadata).encode().ljust(2000, b"\0"), np.uint8)
+            group = file.create_group(f"Data/Image/{i:032x}")
+            frames = np.moveaxis(movie, 0, -1)
+            group.create_dataset("Data", data=frames, chunks=(*frames.shape[:2], 1))
+            group["Metadata"] = np.tile(text[:, None], (1, len(movie)))

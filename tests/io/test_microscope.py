@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from microscope_files import write_dm, write_mrc, write_ser, write_zspy
+from microscope_files import write_dm, write_mrc, write_ser, write_velox, write_zspy
 
 from napari_noise2atom.io import MovieFileError, read_movie
 
@@ -183,6 +183,18 @@ def test_what_rosettasciio_writes(tmp_path: Path, stack: np.ndarray, ending: str
     assert movie.data.chunks[0] == (1,) * 6
     assert movie.pixel_size_nm == pytest.approx(0.02)
     assert movie.frame_time_s == pytest.approx(0.1)
+
+
+def test_velox(tmp_path: Path, stack: np.ndarray) -> None:
+    path = tmp_path / "movie.emd"
+    write_velox(path, {"HAADF": stack, "BF": stack[::-1]}, 2e-11, 0.25)
+    movie = read_movie(path)
+    np.testing.assert_array_equal(movie.data, stack)
+    assert movie.data.chunks[0] == (1,) * 6
+    assert movie.pixel_size_nm == pytest.approx(0.02)
+    assert movie.frame_time_s == pytest.approx(0.25)
+    assert "holds 2 movies (0 'HAADF', 1 'BF')" in movie.notes[0]
+    np.testing.assert_array_equal(read_movie(path, signal="BF").data, stack[::-1])
 
 
 def test_zspy(tmp_path: Path, stack: np.ndarray) -> None:

@@ -30,6 +30,8 @@ _STORED_PLAIN = {".dm3", ".dm4"}
 _OPTIONS: dict[str, dict[str, Any]] = {
     ".dm3": {"chunks": {0: 1}},
     ".dm4": {"chunks": {0: 1}},
+    # leave out the spectra, but keep all the frames that were recorded with them
+    ".emd": {"select_type": "images", "load_SI_image_stack": True},
     # without it, a lazily read store is opened for writing
     ".zspy": {"mode": "r"},
 }
@@ -104,6 +106,8 @@ def _parse(path: Path) -> list[dict[str, Any]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found: list[dict[str, Any]] = reader(str(path), lazy=True, **options)
+    except ImportError as error:
+        raise MovieFileError(f"{path.name}: RosettaSciIO needs another package for it; {reason(error)}") from error
     except Exception as error:
         # readers of binary formats raise anything from struct.error to RecursionError on a damaged file
         raise MovieFileError(
