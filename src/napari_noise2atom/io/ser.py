@@ -25,7 +25,6 @@ _UNTIMED_TAG_BYTES = 4
 
 @dataclass(frozen=True)
 class _Header:
-    valid: int
     total: int
     offsets: NDArray[np.int64]
     """Position of each element that is there."""
@@ -87,7 +86,7 @@ def _read_header(name: str, buffer: mmap.mmap, size: int) -> _Header:
     offsets, tags = table[:valid], table[total : total + valid]
     if offsets.min() < 0 or offsets[0] + _ELEMENT.size > size:
         raise MovieFileError(f"{name}: its first image is not in the file; copy it again from its source")
-    return _Header(valid, total, offsets, tags if len(tags) == valid else np.zeros(0, np.int64))
+    return _Header(total, offsets, tags if len(tags) == valid else np.zeros(0, np.int64))
 
 
 def _read_element(name: str, buffer: mmap.mmap, start: int) -> tuple[tuple[int, int], np.dtype[np.generic], float]:

@@ -10,6 +10,10 @@ from .frames import MovieFileError
 
 __all__ = ["find_bad_frames", "require_usable"]
 
+_BATCH_BYTES = 2**25
+_BATCH_FRAMES = 64
+"""Frames are computed in batches: dask takes a while to find one frame among ten thousand."""
+
 
 def find_bad_frames(movie: Movie, indices: Iterable[int] | None = None) -> tuple[int, ...]:
     """Return the numbers of frames with NaN, infinity, or one single grey value.
@@ -17,7 +21,7 @@ def find_bad_frames(movie: Movie, indices: Iterable[int] | None = None) -> tuple
     Parameters
     ----------
     movie : Movie
-        The movie; one frame at a time is in memory.
+        The movie; no more than 32 MB or one frame of it are in memory at a time.
     indices : iterable of int, optional
         Frames to look at; all if left out.
 
@@ -26,8 +30,15 @@ def find_bad_frames(movie: Movie, indices: Iterable[int] | None = None) -> tuple
     tuple of int
         In the order in which they were looked at.
     """
-    chosen = range(len(movie)) if indices is None else indices
-    return tuple(int(i) for i in chosen if is_bad_frame(np.asarray(movie.data[int(i)])))
+    chosen = [int(i) for i in (range(len(movie)) if indices is None else indices)]
+    frame_bytes = int(np.prod(movie.shape[1:])) * movie.data.dtype.itemsize
+    size = min(_BATCH_FRAMES, max(1, _BATCH_BYTES // max(1, frame_bytes)))
+    bad: list[int] = []
+    for start in range(0, len(chosen), size):
+        batch = chosen[start : start + size]
+        images = np.asarray(movie.data[batch])
+        bad += [i for i, image in zip(batch, images, strict=True) if is_bad_frame(image)]
+    return tuple(bad)
 
 
 def require_usable(movie: Movie, crop_px: int) -> tuple[int, ...]:
