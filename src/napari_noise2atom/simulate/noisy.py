@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import MovieSettings
@@ -14,6 +15,9 @@ from .detector import record
 from .spots import render_spots
 
 __all__ = ["SimulatedMovie", "simulate_movie"]
+
+DISORDER = 0.05
+"""Standard deviation of an atom's distance from its lattice site, relative to the bond."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,14 +110,15 @@ def _cluster_paths(settings: MovieSettings, rng: np.random.Generator) -> NDArray
 
 
 def _close_packed(n: int, bond_px: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return the n points of a triangular lattice nearest to a random point, slightly disordered."""
-    reach = int(np.ceil(np.sqrt(n))) + 1
-    i, j = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
-    lattice = bond_px * np.stack([i * np.sqrt(3) / 2, j + i / 2], axis=1)
-    lattice -= rng.uniform(-bond_px / 2, bond_px / 2, 2)
-    nearest = lattice[np.argsort(np.square(lattice).sum(1))[:n]]
-    packed: NDArray[np.float64] = nearest + 0.08 * bond_px * rng.standard_normal((n, 2))
-    return packed
+    """Return a compact piece of a face-centred cubic crystal, turned at random and seen along the beam."""
+    reach = int(np.ceil(n ** (1 / 3))) + 1
+    grid = np.mgrid[-reach : reach + 1, -reach : reach + 1, -reach : reach + 1].reshape(3, -1).T
+    lattice = bond_px / np.sqrt(2) * grid[grid.sum(axis=1) % 2 == 0]
+    distance = np.linalg.norm(lattice - rng.uniform(-bond_px / 2, bond_px / 2, 3), axis=1)
+    atoms = lattice[np.argsort(distance)[:n]]
+    atoms += DISORDER * bond_px * rng.standard_normal(atoms.shape)
+    seen: NDArray[np.float64] = Rotation.random(rng=rng).apply(atoms - atoms.mean(axis=0))[:, :2]
+    return seen
 
 
 def _single_paths(settings: MovieSettings, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -1,0 +1,153 @@
+"""What the movie tells: noise, background, spots, motion, and the settings that follow from them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_noise2atom.movie import Movie
+from napari_noise2atom.settings import CleanSettings, DetectorSettings, SceneSettings, Settings
+
+from .background import measure_background
+from .noise import measure_noise, saturation, undo_afterglow
+from .sample import sample_runs
+from .spots import measure_spots
+
+__all__ = ["Estimate", "estimate", "propose"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Measured properties of a movie; units stand in the names."""
+
+    offset_counts: float
+    """Grey value without electrons."""
+    gain_counts: float
+    """Mean grey value of one electron."""
+    pulse_shape: float
+    """Shape of the gamma distribution of pulse heights."""
+    afterglow: float
+    """Share of the signal that remains in the next pixel along x."""
+    read_noise_counts: float
+    """Standard deviation of the read-out noise."""
+    saturation_counts: float
+    """Grey value at which the detector saturates, or one far above the movie's."""
+    background_e: float
+    """Electrons per pixel between the atoms."""
+    background_gradient: float
+    """Change of the background across the frame along its steepest direction, relative to its mean."""
+    background_texture: float
+    """Standard deviation of the film's speckle, relative to its mean."""
+    spot_variance_px2: float
+    """Variance of a single spot."""
+    atom_peak_e: float
+    """Electrons in the brightest pixel of a spot, without the background."""
+    atoms_per_frame: float
+    """Spots that are found in a frame of this movie's size; faint ones are missed."""
+    step_px: float
+    """Standard deviation per axis of the motion from one frame to the next."""
+    certain: bool
+    """False where too few spots stood out of the noise: width, brightness and density are guesses then."""
+
+
+def estimate(movie: Movie) -> Estimate:
+    """Measure a movie on a sample of it; takes a second or two, whatever the movie's size.
+
+    Parameters
+    ----------
+    movie : Movie
+        At least two usable frames in a row.
+
+    Returns
+    -------
+    Estimate
+
+    Raises
+    ------
+    ValueError
+        If fewer than two frames are usable.
+    """
+    runs = sample_runs(movie)
+    noise = measure_noise(runs)
+    restored = undo_afterglow(runs, noise.afterglow)
+    spots = measure_spots(restored)
+    background = measure_background(restored, spots.variance_px2)
+    level = max(background.level_counts - noise.offset_counts, 1e-3 * noise.gain_counts)
+    return Estimate(
+        offset_counts=noise.offset_counts,
+        gain_counts=noise.gain_counts,
+        pulse_shape=noise.pulse_shape,
+        afterglow=noise.afterglow,
+        read_noise_counts=noise.read_noise_counts,
+        saturation_counts=saturation(runs),
+        background_e=level / noise.gain_counts,
+        background_gradient=float(np.clip(background.gradient_counts / level, 0, 2)),
+        background_texture=float(np.clip(background.texture_counts / level, 0, 1)),
+        spot_variance_px2=spots.variance_px2,
+        atom_peak_e=spots.peak_counts / noise.gain_counts,
+        atoms_per_frame=spots.density_per_px * movie.shape[1] * movie.shape[2],
+        step_px=spots.step_px,
+        certain=spots.certain,
+    )
+
+
+def propose(movie: Movie, base: Settings) -> tuple[Settings, Estimate]:
+    """Fill in what the movie tells: the simulated clean images, the scene and the detector.
+
+    The preset ``paper`` keeps the paper's clean images.
+
+    Parameters
+    ----------
+    movie : Movie
+        The movie to be denoised.
+    base : Settings
+        A preset, possibly changed.
+
+    Returns
+    -------
+    settings : Settings
+        The base with `simulation`, `scene` and `detector` of this movie.
+    found : Estimate
+        What they are made from.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two frames are usable.
+    """
+    found = estimate(movie)
+    detector = DetectorSettings(
+        offset_counts=found.offset_counts,
+        gain_counts=found.gain_counts,
+        pulse_shape=found.pulse_shape,
+        afterglow=found.afterglow,
+        read_noise_counts=found.read_noise_counts,
+        saturation_counts=found.saturation_counts,
+        line_jitter_px=base.detector.line_jitter_px,
+    )
+    scene = SceneSettings(
+        atom_peak_e=found.atom_peak_e,
+        background_e=found.background_e,
+        background_gradient=found.background_gradient,
+        background_texture=found.background_texture,
+        walk_px=found.step_px,
+        hop_probability=base.scene.hop_probability,
+        hop_px=base.scene.hop_px,
+        drift_px=base.scene.drift_px,
+    )
+    simulation = base.simulation if base.preset == "paper" else _clean_images(found, movie, base.simulation)
+    return base.model_copy(update={"detector": detector, "scene": scene, "simulation": simulation}), found
+
+
+def _clean_images(found: Estimate, movie: Movie, base: CleanSettings) -> CleanSettings:
+    """Draw spots as wide and as dense as the movie's; a density may be half or twice what was found."""
+    expected = found.atoms_per_frame / (movie.shape[1] * movie.shape[2]) * base.lattice_px**2
+    reach = int(np.ceil(3.5 * np.sqrt(1.25 * found.spot_variance_px2)))
+    return base.model_copy(
+        update={
+            "positions_min": max(1, round(expected / 2)),
+            "positions_max": max(2, round(expected * 2)),
+            "variance_min_px2": found.spot_variance_px2 * 0.8,
+            "variance_max_px2": found.spot_variance_px2 * 1.25,
+            "kernel_px": max(base.kernel_px, 2 * reach + 1),
+        }
+    )

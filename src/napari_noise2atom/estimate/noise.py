@@ -1,0 +1,173 @@
+"""Noise of the detector, measured where a movie has no signal: at the highest frequencies along the slow scan axis y.
+
+Each scan line has noise of its own, so noise is white along y, while atoms are not finer than the probe.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import convolve1d, gaussian_filter
+from scipy.optimize import curve_fit
+
+from .sample import neighbour_mean
+
+__all__ = ["Noise", "measure_noise", "saturation", "undo_afterglow"]
+
+FOURTH_DIFFERENCE = np.array([1, -4, 6, -4, 1]) / np.sqrt(70)
+"""High-pass along y of unit noise gain; it passes less than 1 % of the power of a spot of variance 1 px²."""
+BINS = 24
+FEWEST_BINS = 4
+MOST_SATURATED = 0.003
+"""Share of saturated pixels beyond which a bin's variance is too small to be used."""
+ASSUMED_PULSE_SHAPE = 4.0
+"""Where there is no afterglow that tells shot noise from read-out noise."""
+LEAST_AFTERGLOW = 0.08
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How the detector records; units as in `DetectorSettings`."""
+
+    offset_counts: float
+    gain_counts: float
+    pulse_shape: float
+    afterglow: float
+    read_noise_counts: float
+
+
+def measure_noise(runs: NDArray[np.float32]) -> Noise:
+    """Measure offset, gain, pulse heights, afterglow and read-out noise.
+
+    The noise along x is the detector's afterglow a: the covariance at lag k is that of the shot noise times a^k, and
+    what lag 0 has in excess is read-out noise. The shot noise grows with the mean by s = gain · E2 · F2, where
+    E2 = 1 + 1/k comes from pulse heights of shape k and F2 = (1 - a)/(1 + a) from the afterglow; the third cumulant
+    tells gain and k apart.
+
+    Parameters
+    ----------
+    runs : array, shape (runs, frames, y, x)
+        Grey values [counts].
+
+    Returns
+    -------
+    Noise
+    """
+    covariance = _noise_along_x(runs)
+    afterglow, shot = _decay(covariance)
+    mean, variance, third = _cumulants_by_brightness(runs)
+    slope = _slope(mean, variance)
+    f2 = (1 - afterglow) / (1 + afterglow)
+    f3 = (1 - afterglow) ** 3 / (1 - afterglow**3)
+    by_variance = slope / f2
+    if afterglow >= LEAST_AFTERGLOW:
+        read = max(float(covariance[0]) - shot, 0.0)
+        shot_by_bin = np.maximum(variance - read, 1e-3 * variance)
+        dim = slice(0, (len(mean) + 1) // 2)  # atoms in motion would add a third cumulant of their own
+        by_third = float(third[dim].sum() / shot_by_bin[dim].sum()) * f2 / f3
+        gain = float(np.clip(2 * by_variance - by_third, by_variance / 2, by_variance / 1.02))
+    else:
+        gain = by_variance / (1 + 1 / ASSUMED_PULSE_SHAPE)
+        expected = gain * (1 + 2 / ASSUMED_PULSE_SHAPE)
+        read = float(np.clip(variance[0] - third[0] / expected, 0, 0.98 * variance[0]))
+    offset = float(np.mean(mean - (variance - read) / slope))
+    return Noise(offset, gain, 1 / (by_variance / gain - 1), afterglow, float(np.sqrt(read)))
+
+
+def saturation(runs: NDArray[np.float32]) -> float:
+    """Return the grey value at which the detector saturates; without saturation, four times the range.
+
+    Parameters
+    ----------
+    runs : array, shape (runs, frames, y, x)
+        Grey values [counts].
+
+    Returns
+    -------
+    float
+        Largest grey value that can be recorded [counts].
+    """
+    low, high = float(runs.min()), float(runs.max())
+    return high if _saturated(runs).any() else low + 4 * (high - low)
+
+
+def _slope(mean: NDArray[np.float64], variance: NDArray[np.float64]) -> float:
+    """Return how the variance grows with the mean; never zero, so that a gain can be told."""
+    least = 1e-6 * float(variance[0]) / max(float(np.ptp(mean)), 1e-12)
+    return max(float(np.polyfit(mean, variance, 1)[0]), least)
+
+
+def undo_afterglow(frames: NDArray[np.float32], afterglow: float) -> NDArray[np.float32]:
+    """Restore what the detector would have recorded without afterglow; exact but for the first column.
+
+    Parameters
+    ----------
+    frames : array, shape (..., y, x)
+        Grey values.
+    afterglow : float
+        Share of the signal that remains in the next pixel, in [0, 1).
+
+    Returns
+    -------
+    array, shape (..., y, x), float32
+    """
+    restored = frames.copy()
+    restored[..., 1:] -= np.float32(afterglow) * frames[..., :-1]
+    restored[..., 1:] /= np.float32(1 - afterglow)
+    return restored
+
+
+def _saturated(runs: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Tell which pixels are at the movie's largest value, if many are."""
+    full = runs == runs.max()
+    return full if full.mean() > 1e-4 else np.zeros_like(full)
+
+
+def _noise_along_x(runs: NDArray[np.float32], lags: int = 6) -> NDArray[np.float64]:
+    """Return the covariance of the noise along x at lags 0, 1, ..."""
+    high = convolve1d(runs, FOURTH_DIFFERENCE.astype(np.float32), axis=2)[:, :, 2:-2]
+    high -= high.mean()
+    width = high.shape[-1]
+    return np.array([float((high[..., lag:] * high[..., : width - lag]).mean(dtype=np.float64)) for lag in range(lags)])
+
+
+def _decay(covariance: NDArray[np.float64]) -> tuple[float, float]:
+    """Fit the shot noise K a^k to the lags k ≥ 1; return a and K."""
+    lags = np.arange(1, len(covariance))
+    if covariance[1] < 0.005 * covariance[0]:
+        return 0.0, float(covariance[0])
+    start = float(np.clip(covariance[2] / covariance[1], 0.05, 0.9))
+    (afterglow, shot), _ = curve_fit(
+        lambda k, a, height: height * a**k,
+        lags,
+        covariance[1:] / covariance[0],
+        p0=(start, min(1.0, covariance[1] / covariance[0] / start)),
+        bounds=((0.0, 0.0), (0.95, 1.0)),
+    )
+    return float(afterglow), float(shot * covariance[0])
+
+
+def _cumulants_by_brightness(
+    runs: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean, variance and third cumulant of the noise in pixels of equal expected brightness.
+
+    Brightness is judged by the neighbouring frames, whose noise is another one.
+    """
+    guide = gaussian_filter(neighbour_mean(runs, 2), (0, 0, 1.5, 1.5))[:, :, 2:-2].ravel()
+    full = _saturated(runs)[:, :, 2:-2].ravel()
+    weights = FOURTH_DIFFERENCE.astype(np.float32)
+    high = convolve1d(runs, weights, axis=2)[:, :, 2:-2].ravel()
+    mean = convolve1d(runs, weights**2, axis=2)[:, :, 2:-2].ravel()
+    order = np.argsort(guide)
+    means: list[float] = []
+    variances: list[float] = []
+    thirds: list[float] = []
+    for chosen in np.array_split(order, BINS):
+        if full[chosen].mean() > MOST_SATURATED and len(means) >= FEWEST_BINS:
+            break
+        means.append(mean[chosen].mean(dtype=np.float64))
+        variances.append(np.square(high[chosen], dtype=np.float64).mean())
+        thirds.append(np.power(high[chosen].astype(np.float64), 3).mean())
+    # the third cumulant passes the filter with the sum of its cubed weights
+    return np.array(means), np.array(variances), np.array(thirds) / float((FOURTH_DIFFERENCE**3).sum())

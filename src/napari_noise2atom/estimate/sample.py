@@ -1,0 +1,70 @@
+"""A sample of the movie, small enough to be measured within a second or two."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noise2atom.movie import Movie, is_bad_frame
+
+__all__ = ["neighbour_mean", "sample_runs"]
+
+RUN_FRAMES = 8
+RUNS = 7
+SIDE_PX = 256
+
+
+def sample_runs(movie: Movie) -> NDArray[np.float32]:
+    """Return runs of consecutive frames from all over the movie, at most 256×256 pixels from the middle of each.
+
+    Bad frames are left out, so that a run may step over them.
+
+    Parameters
+    ----------
+    movie : Movie
+        The movie.
+
+    Returns
+    -------
+    array, shape (runs, frames, y, x), float32
+        Grey values; at most 7 runs of 8 frames, in the order of time.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two frames are usable.
+    """
+    runs, length = max(1, min(RUNS, len(movie) // RUN_FRAMES)), min(RUN_FRAMES, len(movie))
+    starts = np.linspace(0, len(movie) - length, runs).astype(int)
+    good = [[frame for frame in map(movie.frame, range(s, s + length)) if not is_bad_frame(frame)] for s in starts]
+    length = max(map(len, good))
+    if length < 2:
+        raise ValueError(f"{movie.name}: found fewer than two usable frames in a row; a movie has at least two")
+    top, left = ((side - min(side, SIDE_PX)) // 2 for side in movie.shape[1:])
+    return np.stack([np.stack(run) for run in good if len(run) == length])[
+        :, :, top : top + SIDE_PX, left : left + SIDE_PX
+    ]
+
+
+def neighbour_mean(runs: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
+    """Average the neighbours up to `reach` frames away, the frame itself left out.
+
+    What is found in this average knows nothing of the frame's own noise, so that a measurement on the frame itself at
+    these places is free of selection bias.
+
+    Parameters
+    ----------
+    runs : array, shape (runs, frames, y, x)
+        Consecutive frames.
+    reach : int
+        Neighbours on each side; fewer at the ends of a run.
+
+    Returns
+    -------
+    array, shape (runs, frames, y, x), float32
+    """
+    total, number = np.zeros_like(runs), np.zeros(runs.shape[1], np.float32)
+    for lag in range(1, min(reach, runs.shape[1] - 1) + 1):
+        total[:, lag:] += runs[:, :-lag]
+        total[:, :-lag] += runs[:, lag:]
+        number[lag:] += 1
+        number[:-lag] += 1
+    return total / number[:, None, None]

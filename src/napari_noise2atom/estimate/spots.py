@@ -1,0 +1,201 @@
+"""Width, brightness, density and motion of spots, without bias by noise, overlap or background.
+
+Spots are looked for in the mean of a frame's neighbours and measured in the frame itself, whose noise played no part
+in the choice. The measure is the covariance of a window around the spot at lags of at least one scan line, where
+noise has none; it does not depend on where exactly in the window the spot is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
+from scipy.ndimage import maximum_filter
+from scipy.optimize import curve_fit
+from scipy.spatial import cKDTree
+
+from .sample import neighbour_mean
+
+__all__ = ["Spots", "measure_spots"]
+
+SCALES_PX2 = np.geomspace(0.7, 32, 12)
+"""Variances of the filters with which spots are looked for [px²]."""
+FEWEST_SPOTS = 30
+REACH = 2
+LEAST_DENSITY = 1 / 150
+"""Spots per spot variance that are assumed where fewer are found, about one per square of 12 standard deviations."""
+GUESSED_VARIANCE_PX2 = 7.0
+CONFIRMED = 0.55
+"""Least share of the guide's response that the frames themselves show; noise alone has 0, spots without noise 1."""
+
+
+@dataclass(frozen=True)
+class Spots:
+    """What the spots are like."""
+
+    variance_px2: float
+    """Variance of a single spot [px²]."""
+    peak_counts: float
+    """Height of a single spot above the background [counts]."""
+    density_per_px: float
+    """Spots that are bright enough to be found, per pixel of a frame."""
+    step_px: float
+    """Standard deviation per axis of the motion from one frame to the next [px]."""
+    certain: bool
+    """False if too few spots were found; the numbers are guesses then."""
+
+
+@dataclass(frozen=True)
+class _Peaks:
+    """Places of found spots, as indices into (runs · frames, y, x), brightest first."""
+
+    index: NDArray[np.intp]
+    height: NDArray[np.float32]
+    """Response of the frame itself, unbiased."""
+    reliable: bool
+
+
+def measure_spots(runs: NDArray[np.float32]) -> Spots:
+    """Measure the spots of a movie.
+
+    Parameters
+    ----------
+    runs : array, shape (runs, frames, y, x)
+        Grey values without afterglow.
+
+    Returns
+    -------
+    Spots
+    """
+    for reach in (REACH, 1):  # neighbours further away show more, unless atoms are fast
+        variance = _consistent_variance(runs, reach)
+        if variance is not None:
+            break
+    certain = variance is not None
+    variance = GUESSED_VARIANCE_PX2 if variance is None else variance
+    response = _Blobs(_flat(runs)).response(variance)
+    peaks = _find(response, _Blobs(_flat(neighbour_mean(runs, REACH))).response(variance), variance)
+    bright = peaks.height[: max(FEWEST_SPOTS, len(peaks.height) // 2)]  # the dim half holds noise
+    # the response at the scale of the spot is half its height
+    peak = 2 * float(bright.mean()) if peaks.reliable else 0.0
+    return Spots(
+        variance_px2=variance,
+        peak_counts=max(peak, 0.05 * float(runs.std())),
+        density_per_px=max(len(peaks.index) / runs.size, LEAST_DENSITY / variance),
+        step_px=_step(response.reshape(runs.shape), variance),
+        certain=certain and peaks.reliable,
+    )
+
+
+def _flat(runs: NDArray[np.float32]) -> NDArray[np.float32]:
+    return runs.reshape(-1, *runs.shape[2:])
+
+
+class _Blobs:
+    """Scale-normalised negative Laplacian of Gaussian of frames (Lindeberg 1998), blind to background and slope."""
+
+    def __init__(self, frames: NDArray[np.float32]) -> None:
+        self.frames = frames
+        self._spectrum = rfft2(frames)
+        fy, fx = fftfreq(frames.shape[1]), rfftfreq(frames.shape[2])
+        self._square = np.square(2 * np.pi) * (np.square(fy)[:, None] + np.square(fx))
+
+    def response(self, scale_px2: float) -> NDArray[np.float32]:
+        """Return the response at a scale, shape (n, y, x); it is periodic, so the margin means nothing."""
+        transfer = scale_px2 * self._square * np.exp(-scale_px2 * self._square / 2)
+        response: NDArray[np.float32] = irfft2(self._spectrum * transfer.astype(np.float32), self.frames.shape[1:])
+        return response
+
+
+def _find(response: NDArray[np.float32], guide: NDArray[np.float32], scale_px2: float) -> _Peaks:
+    """Return maxima of the guide that the frame itself confirms, as many as share one height with it."""
+    sigma = float(np.sqrt(scale_px2))
+    margin, side = int(np.ceil(3 * sigma)) + 1, max(3, 2 * round(sigma) + 1)
+    peak = guide == maximum_filter(guide, (1, side, side))
+    peak[:, :margin] = peak[:, -margin:] = peak[:, :, :margin] = peak[:, :, -margin:] = False
+    peak &= guide > 3 * 1.4826 * np.median(np.abs(guide - np.median(guide)))
+    index = np.argwhere(peak)
+    found, seen = guide[peak], response[peak]
+    order = np.argsort(-found)
+    index, found, seen = index[order], found[order], seen[order]
+    confirmed = np.flatnonzero(np.cumsum(seen) >= CONFIRMED * np.cumsum(found))
+    number = int(confirmed[-1]) + 1 if len(confirmed) else 0
+    return _Peaks(index[:number], seen[:number], number >= FEWEST_SPOTS)
+
+
+def _consistent_variance(runs: NDArray[np.float32], reach: int) -> float | None:
+    """Return the variance on which the measurements with filters of about that variance agree."""
+    frames, guide = _Blobs(_flat(runs)), _Blobs(_flat(neighbour_mean(runs, reach)))
+    agreeing = []
+    for scale in map(float, SCALES_PX2):
+        peaks = _find(frames.response(scale), guide.response(scale), scale)
+        if not peaks.reliable:
+            continue
+        index = _narrow(_isolated(peaks.index, scale), guide, scale)
+        variance = _variance_in_windows(frames.frames, index, scale)
+        if variance is not None and 0.4 <= scale / variance <= 2.2:
+            agreeing.append(variance)
+    return float(np.exp(np.median(np.log(agreeing)))) if agreeing else None
+
+
+def _isolated(index: NDArray[np.intp], scale_px2: float) -> NDArray[np.intp]:
+    """Keep spots without a neighbour within four standard deviations, or the fifth that is most alone."""
+    points = index * np.array([1e4, 1, 1])
+    distance = np.asarray(cKDTree(points).query(points, k=2)[0])[:, 1]
+    alone: NDArray[np.intp] = index[distance >= min(4 * np.sqrt(scale_px2), float(np.quantile(distance, 0.8)))]
+    return alone
+
+
+def _narrow(index: NDArray[np.intp], guide: _Blobs, scale_px2: float) -> NDArray[np.intp]:
+    """Keep the narrower half: broad ones are several atoms."""
+    at = tuple(index.T)
+    ratio = guide.response(3 * scale_px2)[at] / np.maximum(guide.response(scale_px2 / 2)[at], 1e-12)
+    narrow: NDArray[np.intp] = index[ratio <= np.median(ratio)]
+    return narrow
+
+
+def _variance_in_windows(frames: NDArray[np.float32], index: NDArray[np.intp], scale_px2: float) -> float | None:
+    """Measure the variance of spots in Gaussian windows of variance `scale_px2`."""
+    sigma = float(np.sqrt(scale_px2))
+    half = int(np.ceil(3.5 * sigma))
+    padded = np.pad(frames, ((0, 0), (half, half), (half, half)), mode="reflect")
+    offset = np.arange(2 * half + 1)
+    t, y, x = index.T[:, :, None, None]
+    patches = padded[t, y + offset[:, None], x + offset]
+    distance = np.hypot(offset[:, None] - half, offset - half)
+    ring = np.maximum(np.round(distance), 1).astype(int)
+    profile = np.bincount(ring.ravel(), patches.mean(axis=0).ravel()) / np.maximum(np.bincount(ring.ravel()), 1)
+    background = profile[max(1, int(1.5 * sigma)) : half + 1].min()
+    windowed = (patches - background) * np.exp(-np.square(distance) / (2 * scale_px2)).astype(np.float32)
+    side = 4 * half
+    covariance = np.fft.irfft2(np.square(np.abs(np.fft.rfft2(windowed, (side, side)))).mean(axis=0), (side, side))
+    dy, dx = np.arange(1, half + 1)[:, None], np.arange(-half, half + 1)
+    square, measured = dy**2 + dx**2, covariance[dy, dx % side]
+    near = square <= max(5.0, 3 * scale_px2)
+    # spot × window is a Gaussian of variance u with 1/u = 1/v + 1/scale; its covariance has the variance 2u
+    try:
+        (_, u), _ = curve_fit(
+            lambda r2, height, u: height * np.exp(-r2 / (4 * u)),
+            square[near].astype(float),
+            measured[near] / measured.max(),
+            p0=(1.0, scale_px2 / 2),
+            bounds=((0.0, 0.02), (np.inf, np.inf)),
+        )
+    except (RuntimeError, ValueError):
+        return None
+    return float(u * scale_px2 / (scale_px2 - u)) if u < 0.95 * scale_px2 else None
+
+
+def _step(response: NDArray[np.float32], variance_px2: float) -> float:
+    """Measure motion by how the covariance of blob responses falls from one frame's distance to two.
+
+    Responses have a covariance ∝ V^-3 at lag zero with V = 4v without motion; a step of variance D per axis adds D to
+    V, two random steps 2D.
+    """
+    if response.shape[1] < 3:
+        return 0.5
+    near, far = (float((response[:, lag:] * response[:, :-lag]).mean(dtype=np.float64)) for lag in (1, 2))
+    if far <= 0 or near <= 0:
+        return float(np.sqrt(4 * variance_px2))
+    ratio = float(np.clip((near / far) ** (1 / 3), 1, 1.8))
+    return float(np.sqrt(4 * variance_px2 * (ratio - 1) / (2 - ratio)))
