@@ -1,0 +1,73 @@
+"""Options that several commands share; the text of a setting is the help of its option."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+from rich.markup import escape
+
+from napari_noise2atom.settings import PRESETS, RunSettings, Settings, preset
+
+from .overrides import UsageError, allowed
+
+__all__ = [
+    "Assignments",
+    "Device",
+    "Json",
+    "MovieFile",
+    "Overwrite",
+    "PresetOption",
+    "Signal",
+    "choose_preset",
+    "parse_signal",
+    "require_free",
+    "setting",
+]
+
+
+def setting(group: type[BaseModel], name: str, *flags: str, metavar: str | None = None) -> Any:
+    """Return the option of a setting, with the setting's own text as help."""
+    text, limits = group.model_fields[name].description or "", allowed(group, name)
+    # Units stand in brackets, which typer would take for markup.
+    return typer.Option(*flags, metavar=metavar, help=escape(f"{text} ({limits})" if limits else text))
+
+
+MovieFile = Annotated[
+    Path, typer.Argument(metavar="MOVIE", help="Movie: TIFF, DM3/4, EMD, SER, MRC, NPY, Zarr, or a folder of frames.")
+]
+Signal = Annotated[
+    str | None, typer.Option("--signal", metavar="S", help="Number or name, if the file holds several movies.")
+]
+Device = Annotated[str | None, setting(RunSettings, "device", "--device")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of tables for people.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+PresetOption = Annotated[
+    str | None,
+    typer.Option("--preset", metavar="|".join(PRESETS), help=f"{Settings.model_fields['preset'].description}"),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as those that 'noise2atom settings' lists."),
+]
+
+
+def choose_preset(name: str) -> Settings:
+    """Return a preset's settings."""
+    try:
+        return preset(name)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise UsageError(f"--preset: {error}") from error
+
+
+def parse_signal(signal: str | None) -> int | str | None:
+    """Read a signal's number or name."""
+    return int(signal) if signal is not None and signal.isdecimal() else signal
+
+
+def require_free(path: Path, overwrite: bool, source: Path | None = None) -> None:
+    """Refuse to write where something is already, unless told to, and over the source in any case."""
+    if source is not None and path.exists() and path.resolve() == source.resolve():
+        raise UsageError(f"{path} is the movie itself; choose another name for the output")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} is there already; choose another name, or add --overwrite")

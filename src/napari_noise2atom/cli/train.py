@@ -1,0 +1,162 @@
+"""``noise2atom train``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from napari_noise2atom.settings import RunSettings, Settings, TrainingSettings
+
+from .console import messages, results, say, table
+from .options import (
+    Assignments,
+    Device,
+    Json,
+    MovieFile,
+    PresetOption,
+    Signal,
+    choose_preset,
+    parse_signal,
+    setting,
+)
+from .overrides import UsageError, assigned, given, merge, override, read_settings
+from .progress import ProgressLine, clock
+from .report import estimate_table
+
+if TYPE_CHECKING:
+    from napari_noise2atom.events import Finished
+    from napari_noise2atom.movie import Movie
+
+__all__ = ["train"]
+
+MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
+
+
+def train(
+    movie: MovieFile,
+    run: Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")],
+    preset: PresetOption = None,
+    max_minutes: Annotated[
+        float | None, setting(RunSettings, "max_minutes", "--max-minutes", "-t", metavar="M")
+    ] = None,
+    epochs: Annotated[int | None, setting(TrainingSettings, "epochs", "--epochs", metavar="N")] = None,
+    device: Device = None,
+    seed: Annotated[int | None, setting(RunSettings, "seed", "--seed", metavar="N")] = None,
+    signal: Signal = None,
+    assignments: Assignments = None,
+    settings_file: Annotated[
+        Path | None,
+        typer.Option("--settings", metavar="FILE.json", help="Settings, some or all, such as those of another run."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in RUN, with its settings.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model on a movie.
+
+    Settings come from the preset; what the movie tells comes over them, then a settings file, then the options.
+
+    Ctrl-C stops and keeps the best model.
+    """
+    run_options = given(max_minutes=max_minutes, device=device, seed=seed)
+    options = merge(assigned(assignments), {"run": run_options} if run_options else {})
+    options = merge(options, {"training": {"epochs": epochs}} if epochs is not None else {})
+    _check_folder(run, resume)
+    if resume:
+        _check_resumable(options, preset, settings_file)
+        base, recorded = choose_preset("default"), {}
+    else:
+        recorded = read_settings(settings_file)
+        base = choose_preset(preset or str(recorded.get("preset", "default")))
+        recorded["preset"] = base.preset
+    override(base, recorded, options, alone=True)
+
+    from napari_noise2atom import training
+    from napari_noise2atom.io import read_movie
+
+    from .follow import TrainingView, follow, print_event
+
+    out = results(as_json)
+    source = read_movie(movie, signal=parse_signal(signal))
+    for note in source.notes:
+        say(messages(), f"Note: {note}", style="yellow")
+    if resume:
+        settings = override(training.load_run_settings(run), options)
+    else:
+        settings = _propose(source, base, (recorded, options), out)
+    with ProgressLine("Training", messages()) as line:
+        view = TrainingView(line)
+
+        def show(event: Any) -> None:
+            if as_json:
+                print_event(event)
+            view(event)
+
+        try:
+            follow(training.train(source, settings, run=run, resume=resume), show)
+        except KeyboardInterrupt:
+            line.say(_aborted(run), style="red")
+            raise typer.Exit(1) from None
+    if view.finished:
+        _tell_end(view.finished, movie, run, out)
+
+
+def _check_folder(run: Path, resume: bool) -> None:
+    """Refuse to write over a run, or to resume what is not there."""
+    if run.exists() and not run.is_dir():
+        raise UsageError(f"{run} is a file; choose a folder for the run")
+    checkpoint = run / CHECKPOINT
+    if resume and not checkpoint.is_file():
+        raise UsageError(f"{run} has no {CHECKPOINT}, so there is nothing to resume; leave out --resume")
+    if not resume and (checkpoint.is_file() or (run / MODEL).is_file()):
+        raise UsageError(f"{run} holds a run already; add --resume to go on with it, or choose another folder")
+
+
+def _check_resumable(options: Mapping[str, Any], preset: str | None, settings_file: Path | None) -> None:
+    """Refuse to change what a resumed run learns."""
+    others = [f"{group}.*" for group in options if group != "run"]
+    others += ["--preset"] if preset else []
+    others += ["--settings"] if settings_file else []
+    if others or "seed" in options.get("run", {}):
+        name = others[0] if others else "--seed"
+        raise UsageError(f"--resume goes on with the settings of the run; leave out {name}, or start a new run")
+
+
+def _propose(source: "Movie", base: Settings, changes: tuple[dict[str, Any], ...], out: Console) -> Settings:
+    """Measure the movie, tell what was found, and let the user's changes prevail."""
+    from napari_noise2atom.estimate import propose
+
+    proposed, found = propose(source, base)
+    out.print(estimate_table(found))
+    if not found.certain:
+        say(
+            messages(),
+            "Too few spots stand out of the noise: their width, brightness and number are guesses; look at them in the "
+            "movie, and set them if they are wrong.",
+            style="yellow",
+        )
+    say(out, "Any of these can be set: --set scene.atom_peak_e=0.8; 'noise2atom settings' lists all.")
+    return override(proposed, *changes)
+
+
+def _aborted(run: Path) -> str:
+    if (run / CHECKPOINT).is_file():
+        return f"Aborted; add --resume to go on from the last checkpoint in {run}."
+    return "Aborted before the first checkpoint; nothing was kept."
+
+
+def _tell_end(finished: "Finished", movie: Path, run: Path, out: Console) -> None:
+    say(
+        out,
+        f"Training ended after {clock(finished.seconds)} and {finished.step} steps ({finished.reason}); the best "
+        f"model is that of step {finished.best_step}.",
+    )
+    rows = [
+        ("model", str(run / MODEL)),
+        ("losses and scores", str(run / "history.csv")),
+        ("previews", str(run / "previews.tif")),
+        ("settings", str(run / "settings.json")),
+        ("next", f"noise2atom denoise {movie} --model {run} -o {movie.stem}_denoised.tif"),
+    ]
+    out.print(table("", rows))
