@@ -81,13 +81,13 @@ def test_every_frame_is_read_once(chunk: int) -> None:
 
 
 def test_frames_are_forgotten_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_noise2atom.inference.CACHE_BYTES", 0)
+    monkeypatch.setattr("napari_noise2atom.windows.CACHE_BYTES", 0)
     for chunk in (1, 5, 20):
         reads = Reads(make_frames(20), chunk)
         denoiser = FrameDenoiser(reads.movie, make_model(), threads=1)
         for index in range(20):
             denoiser(index)
-            assert len(denoiser._raw._kept) <= 10
+            assert len(denoiser._windows._raw._kept) <= 10
         assert reads.count.max() == (20 if chunk == 20 else 1)
 
 

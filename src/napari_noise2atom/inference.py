@@ -1,11 +1,8 @@
 """Applying a trained model to a movie: lazily, frame by frame, in tiles."""
 
-import itertools
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import dask.array as da
@@ -16,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .modelfile import TrainedModel
-from .movie import Movie, is_bad_frame
+from .movie import Movie
 from .networks import Generator, frozen_statistics, resolve_device, translate_tiled, use_threads
+from .windows import FrameWindows
 
 __all__ = ["FrameDenoiser", "denoise", "denoise_frames", "translate_window"]
 
-CACHE_BYTES = 256 * 2**20
 MIN_TILE_PX = 64
 REFERENCE_PX = 128
 REFERENCES_PER_AXIS = 3
@@ -127,7 +124,7 @@ def translate_window(generator: Generator, window: Tensor, tile_px: int = 512) -
             translated = translate_tiled(generator, images, tile_px)
     else:
         translated = translate_tiled(generator, images, tile_px)
-    return (translated[0, 0] + 1) / 2
+    return ((translated[0, 0] + 1) / 2).clamp(0, 1)
 
 
 class FrameDenoiser:
@@ -158,7 +155,7 @@ class FrameDenoiser:
         self._model = model
         self._device = resolve_device(device)
         self._tile_px = tile_px
-        self._raw = _RawFrames(movie, model.settings.network.frames_in)
+        self._windows = FrameWindows(movie, model.settings.network.frames_in, model.normalisation.low)
         self._thread = ThreadPoolExecutor(1, "denoise", use_threads, (threads,))
         self._generator: Generator | None = None
 
@@ -168,26 +165,8 @@ class FrameDenoiser:
 
     def __call__(self, index: int) -> NDArray[np.float32]:
         """Return a denoised frame, shape (y, x), in [0, 1]."""
-        window = self._window(index)
+        window = self._windows(index)
         return self._thread.submit(self._translate, window).result()
-
-    def _window(self, index: int) -> list[NDArray[np.generic]]:
-        """Return the raw frames that the network sees; beyond the ends of the movie its end frames are repeated."""
-        if not 0 <= index < len(self._raw):
-            raise ValueError(f"got frame {index}; the movie has the frames 0 to {len(self._raw) - 1}")
-        reach = self._model.settings.network.frames_in // 2
-        centre = self._raw[index]
-        if centre.bad:
-            return [_finite(centre.grey, self._model.normalisation.low)] * (2 * reach + 1)
-        earlier = self._outward(centre, range(index - 1, index - reach - 1, -1))
-        later = self._outward(centre, range(index + 1, index + reach + 1))
-        return [*reversed(earlier), centre.grey, *later]
-
-    def _outward(self, centre: "_Raw", indices: Iterable[int]) -> list[NDArray[np.generic]]:
-        """Return neighbours from the centre outward; the one before takes the place of a bad one."""
-        clamped = (self._raw[min(max(index, 0), len(self._raw) - 1)] for index in indices)
-        chain = itertools.accumulate(clamped, lambda before, frame: before if frame.bad else frame, initial=centre)
-        return [frame.grey for frame in chain][1:]
 
     def _translate(self, window: list[NDArray[np.generic]]) -> NDArray[np.float32]:
         """Apply the network; runs in its thread only."""
@@ -217,67 +196,8 @@ class FrameDenoiser:
         return generator
 
 
-class _Raw(NamedTuple):
-    """A frame as recorded, shape (y, x)."""
-
-    grey: NDArray[np.generic]
-    bad: bool = False
-
-
-class _RawFrames:
-    """Raw frames, the latest of which are kept: each is wanted once for itself and as each neighbour."""
-
-    def __init__(self, movie: Movie, window: int) -> None:
-        self._data = movie.data
-        self._window = window
-        frame_bytes = movie.data.dtype.itemsize * movie.shape[1] * movie.shape[2]
-        self._capacity = max(2 * window, CACHE_BYTES // frame_bytes)
-        self._kept: OrderedDict[int, _Raw] = OrderedDict()
-        self._lock = Lock()
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __getitem__(self, index: int) -> _Raw:
-        with self._lock:
-            if index not in self._kept:
-                self._read(self._chunk(index))
-            self._kept.move_to_end(index)
-            frame = self._kept[index]
-            while len(self._kept) > self._capacity:
-                self._kept.popitem(last=False)
-            return frame
-
-    def _read(self, indices: range) -> None:
-        data = self._data[indices.start : indices.stop]
-        # In this thread: a scheduler that waits for itself may wait for ever.
-        frames = data if isinstance(data, np.ndarray) else data.compute(scheduler="synchronous")
-        for index, frame in zip(indices, frames, strict=True):
-            # Copies of a longer chunk's frames, lest one kept frame keep them all.
-            grey = frame if len(indices) == 1 else frame.copy()
-            self._kept[index] = _Raw(grey, is_bad_frame(grey))
-
-    def _chunk(self, index: int) -> range:
-        """Return the frames that come with a frame, unless they are too many to be kept."""
-        if isinstance(self._data, np.ndarray):
-            return range(index, index + 1)
-        stops = np.cumsum(self._data.chunks[0])
-        number = int(np.searchsorted(stops, index, side="right"))
-        chunk = range(int(stops[number]) - self._data.chunks[0][number], int(stops[number]))
-        # A new chunk must not drive out the frames of the one before that are still in the window.
-        return chunk if len(chunk) <= self._capacity - self._window else range(index, index + 1)
-
-
 def _denoise_block(denoiser: Callable[[int], NDArray[np.float32]], block_id: tuple[int, ...]) -> NDArray[np.float32]:
     return denoiser(block_id[0])[np.newaxis]
-
-
-def _finite(frame: NDArray[np.generic], substitute: float) -> NDArray[np.generic]:
-    """Return a frame whose NaN and inf are replaced by the median of the rest, or the substitute if there is none."""
-    finite = np.isfinite(frame)
-    if finite.all():
-        return frame
-    return np.where(finite, frame, np.median(frame[finite]) if finite.any() else substitute)
 
 
 def _reference_crops(window: Tensor) -> Tensor:

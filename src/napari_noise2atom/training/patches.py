@@ -1,0 +1,150 @@
+"""Crops of the movie itself, and pixels hidden from the network."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_noise2atom.modelfile import Normalisation
+from napari_noise2atom.movie import Movie, is_bad_frame
+from napari_noise2atom.windows import FrameWindows
+
+__all__ = ["Patches", "hide", "hidden_places", "measure_normalisation"]
+
+SIDE_PX = 256
+"""Of larger frames a square of this side is kept, at a place of its own for each frame, so that memory is bounded."""
+HIDDEN_REACH = 3
+"""Pixels to the left and right of a hidden one that are hidden too: afterglow carries its noise there."""
+SPACING = (4, 12)
+"""Rows and columns from one hidden pixel to the next."""
+
+
+def measure_normalisation(movie: Movie, frames: int = 24) -> Normalisation:
+    """Return the grey values between which nearly all pixels of the movie lie.
+
+    Parameters
+    ----------
+    movie : Movie
+        The movie.
+    frames : int
+        Frames looked at, evenly spread.
+
+    Returns
+    -------
+    Normalisation
+        The 1st and the 99.9th percentile.
+
+    Raises
+    ------
+    ValueError
+        If no frame is usable.
+    """
+    chosen = map(movie.frame, np.unique(np.linspace(0, len(movie) - 1, frames).astype(int)))
+    good = [
+        frame[:: 1 + frame.shape[0] // 512, :: 1 + frame.shape[1] // 512] for frame in chosen if not is_bad_frame(frame)
+    ]
+    if not good:
+        raise ValueError(f"{movie.name}: found no usable frame; expected at least two")
+    low, high = np.quantile(np.stack(good), (0.01, 0.999))
+    return Normalisation(float(low), float(max(high, low + 1e-6 * max(abs(low), 1e-6))))
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """Windows of neighbouring frames of a movie, normalised.
+
+    Parameters
+    ----------
+    windows : array, shape (n, frames, y, x), float32
+        The middle frame of each is meant.
+    indices : tuple of int
+        Its number in the movie.
+    """
+
+    windows: NDArray[np.float32]
+    indices: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        movie: Movie,
+        indices: tuple[int, ...],
+        frames_in: int,
+        normalisation: Normalisation,
+        rng: np.random.Generator | None = None,
+    ) -> "Patches":
+        """Read the windows of chosen frames; from large frames a square at random, or from the middle without `rng`."""
+        windows = FrameWindows(movie, frames_in, normalisation.low)
+        height, width = (min(side, SIDE_PX) for side in movie.shape[1:])
+        free = movie.shape[1] - height, movie.shape[2] - width
+        cut = []
+        for index in indices:
+            top, left = (rng.integers(0, f + 1) if rng else f // 2 for f in free)
+            cut.append(np.stack([frame[top : top + height, left : left + width] for frame in windows(index)]))
+        return cls(normalisation.apply(np.stack(cut)), indices)
+
+    def draw(self, n: int, size_px: int, augment: bool, rng: np.random.Generator) -> Tensor:
+        """Return random crops, shape (n, frames, size, size), flipped at random if `augment`."""
+        crops = []
+        for _ in range(n):
+            window = self.windows[rng.integers(len(self.windows))]
+            top, left = (int(rng.integers(0, side - size_px + 1)) for side in window.shape[1:])
+            crop = window[:, top : top + size_px, left : left + size_px]
+            # time too may run backwards; along x only what has no direction may be flipped, and afterglow has one
+            if augment and rng.random() < 0.5:
+                crop = crop[:, ::-1]
+            if augment and rng.random() < 0.5:
+                crop = crop[::-1]
+            crops.append(crop)
+        return torch.from_numpy(np.stack(crops))
+
+
+def hidden_places(size: tuple[int, int], row: int, column: int, reach: int = HIDDEN_REACH) -> tuple[Tensor, Tensor]:
+    """Return masks of the pixels that are judged, and of those that are hidden from the network.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Rows and columns.
+    row, column : int
+        The first judged pixel; the others follow at regular distances.
+    reach : int
+        Hidden pixels to the left and right of a judged one.
+
+    Returns
+    -------
+    judged, hidden : Tensor of bool, shape (rows, columns)
+    """
+    judged = torch.zeros(size, dtype=torch.bool)
+    judged[row :: SPACING[0], column :: SPACING[1]] = True
+    judged[0] = judged[-1] = False  # their neighbours above and below are needed
+    hidden = judged.clone()
+    for shift in range(1, reach + 1):
+        hidden[:, shift:] |= judged[:, :-shift]
+        hidden[:, :-shift] |= judged[:, shift:]
+    return judged, hidden
+
+
+def hide(windows: Tensor, hidden: Tensor) -> Tensor:
+    """Replace hidden pixels of the middle frames by the mean of the scan lines above and below.
+
+    Parameters
+    ----------
+    windows : Tensor, shape (n, frames, h, w)
+        Normalised frames.
+    hidden : Tensor of bool, shape (h, w)
+        Not in the first and last row.
+
+    Returns
+    -------
+    Tensor, shape (n, frames, h, w)
+    """
+    middle = windows.shape[1] // 2
+    frame = windows[:, middle]
+    around = frame.clone()
+    around[:, 1:-1] = (frame[:, :-2] + frame[:, 2:]) / 2
+    blind = windows.clone()
+    blind[:, middle] = torch.where(hidden, around, frame)
+    return blind

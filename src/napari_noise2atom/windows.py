@@ -1,0 +1,120 @@
+"""What a network sees of a movie: a frame and its neighbours."""
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Iterable
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .movie import Movie, is_bad_frame
+
+__all__ = ["FrameWindows"]
+
+CACHE_BYTES = 256 * 2**20
+
+
+class FrameWindows:
+    """Windows of neighbouring frames of a movie, whose latest frames are kept; may be used from any thread.
+
+    Parameters
+    ----------
+    movie : Movie
+        The movie.
+    frames : int
+        Frames in a window, an odd number.
+    substitute : float
+        Grey value for frames in which no pixel is finite.
+    """
+
+    def __init__(self, movie: Movie, frames: int, substitute: float) -> None:
+        self._raw = _RawFrames(movie, frames)
+        self._reach = frames // 2
+        self._substitute = substitute
+
+    def __call__(self, index: int) -> list[NDArray[np.generic]]:
+        """Return the raw frames around one, each of shape (y, x).
+
+        Beyond the ends of the movie its end frames are repeated; a bad neighbour is replaced by the frame before it,
+        seen from the middle; a bad frame in the middle stands alone.
+
+        Raises
+        ------
+        ValueError
+            If the movie has no such frame.
+        """
+        if not 0 <= index < len(self._raw):
+            raise ValueError(f"got frame {index}; the movie has the frames 0 to {len(self._raw) - 1}")
+        reach, centre = self._reach, self._raw[index]
+        if centre.bad:
+            return [_finite(centre.grey, self._substitute)] * (2 * reach + 1)
+        earlier = self._outward(centre, range(index - 1, index - reach - 1, -1))
+        later = self._outward(centre, range(index + 1, index + reach + 1))
+        return [*reversed(earlier), centre.grey, *later]
+
+    def _outward(self, centre: "_Raw", indices: Iterable[int]) -> list[NDArray[np.generic]]:
+        """Return neighbours from the centre outward; the one before takes the place of a bad one."""
+        clamped = (self._raw[min(max(index, 0), len(self._raw) - 1)] for index in indices)
+        chain = itertools.accumulate(clamped, lambda before, frame: before if frame.bad else frame, initial=centre)
+        return [frame.grey for frame in chain][1:]
+
+
+class _Raw(NamedTuple):
+    """A frame as recorded, shape (y, x)."""
+
+    grey: NDArray[np.generic]
+    bad: bool = False
+
+
+class _RawFrames:
+    """Raw frames, the latest of which are kept: each is wanted once for itself and as each neighbour."""
+
+    def __init__(self, movie: Movie, window: int) -> None:
+        self._data = movie.data
+        self._window = window
+        frame_bytes = movie.data.dtype.itemsize * movie.shape[1] * movie.shape[2]
+        self._capacity = max(2 * window, CACHE_BYTES // frame_bytes)
+        self._kept: OrderedDict[int, _Raw] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: int) -> _Raw:
+        with self._lock:
+            if index not in self._kept:
+                self._read(self._chunk(index))
+            self._kept.move_to_end(index)
+            frame = self._kept[index]
+            while len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)
+            return frame
+
+    def _read(self, indices: range) -> None:
+        data = self._data[indices.start : indices.stop]
+        # In this thread: a scheduler that waits for itself may wait for ever.
+        frames = data if isinstance(data, np.ndarray) else data.compute(scheduler="synchronous")
+        for index, frame in zip(indices, frames, strict=True):
+            # Copies of a longer chunk's frames, lest one kept frame keep them all.
+            grey = frame if len(indices) == 1 else frame.copy()
+            self._kept[index] = _Raw(grey, is_bad_frame(grey))
+
+    def _chunk(self, index: int) -> range:
+        """Return the frames that come with a frame, unless they are too many to be kept."""
+        if isinstance(self._data, np.ndarray):
+            return range(index, index + 1)
+        stops = np.cumsum(self._data.chunks[0])
+        number = int(np.searchsorted(stops, index, side="right"))
+        chunk = range(int(stops[number]) - self._data.chunks[0][number], int(stops[number]))
+        # A new chunk must not drive out the frames of the one before that are still in the window.
+        return chunk if len(chunk) <= self._capacity - self._window else range(index, index + 1)
+
+
+def _finite(frame: NDArray[np.generic], substitute: float) -> NDArray[np.generic]:
+    """Return a frame whose NaN and inf are replaced by the median of the rest, or the substitute if there is none."""
+    finite = np.isfinite(frame)
+    if finite.all():
+        return frame
+    return np.where(finite, frame, np.median(frame[finite]) if finite.any() else substitute)
