@@ -144,6 +144,15 @@ def test_failures_are_sentences(noise2atom, movie_file, model_file, monkeypatch,
     assert "Traceback" in noise2atom(*words).err
 
 
+def test_interrupt_ends_quietly(noise2atom, movie_file, model_file, monkeypatch, tmp_path):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inference, "denoise", interrupt)
+    assert_refused(noise2atom("denoise", movie_file, "-m", model_file, "-o", "out.tif"), 1, "Aborted.")
+    assert not (tmp_path / "out.tif").exists()
+
+
 def test_score_without_and_with_truth(noise2atom, movie_file, truth_file, tmp_path):
     alone = noise2atom("score", movie_file)
     assert alone.code == 0

@@ -19,6 +19,8 @@ from .train import train
 
 __all__ = ["main"]
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="noise2atom",
     help="Denoise atomic-resolution STEM movies without clean images.",
@@ -46,6 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     try:
         app(arguments, prog_name="noise2atom")
+    except SystemExit as end:
+        # What shells call the end by Ctrl-C; here it is a job that failed.
+        if end.code != INTERRUPTED:
+            raise
+        say(messages(), "Aborted.", style="red")
+        code = 1
     except UsageError as error:
         say(messages(), f"Error: {error}", style="red")
         code = 2

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from threading import Event
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ _STOPPING = b"\nStopping after this step, the best model is kept; Ctrl-C once mo
 
 def follow(
     events: "Generator[TrainEvent, Command | None, TrainedModel]", show: Callable[[TrainEvent], None]
-) -> "TrainedModel":
+) -> Finished:
     """Run a training to its end, showing every event; Ctrl-C stops it, a second one aborts it.
 
     Parameters
@@ -35,18 +35,17 @@ def follow(
 
     Returns
     -------
-    TrainedModel
-        The best one.
+    Finished
+        The last event; the model is in the run folder.
     """
-    with _interrupt() as asked:
-        try:
-            while True:
-                show(events.send(Command.STOP if asked.is_set() else None))
-        except StopIteration as end:
-            model: TrainedModel = end.value
-            return model
-        finally:
-            events.close()
+    event: TrainEvent | None = None
+    with closing(events), _interrupt() as asked, suppress(StopIteration):
+        while True:
+            event = events.send(Command.STOP if asked.is_set() else None)
+            show(event)
+    if not isinstance(event, Finished):
+        raise RuntimeError(f"training ended with {event!r}; expected Finished")
+    return event
 
 
 @contextmanager
@@ -86,7 +85,6 @@ class TrainingView:
     def __init__(self, line: ProgressLine) -> None:
         self._line = line
         self._best = ""
-        self.finished: Finished | None = None
 
     def __call__(self, event: TrainEvent) -> None:
         """Show an event."""
@@ -101,8 +99,6 @@ class TrainingView:
                 self._best = f"best {number(quality)} at step {event.step}  "
             case Alarm():
                 self._line.say(f"Alarm at step {event.step}, {event.kind}: {event.message}", style="yellow")
-            case Finished():
-                self.finished = event
 
     def _text(self, step: Step) -> str:
         losses = "  ".join(f"{name} {number(value)}" for name, value in step.losses.items())

@@ -1,6 +1,7 @@
 """``noise2atom train``."""
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +27,8 @@ from .progress import ProgressLine, clock
 from .report import estimate_table
 
 if TYPE_CHECKING:
-    from napari_noise2atom.events import Finished
+    from napari_noise2atom.events import Command, Finished, TrainEvent
+    from napari_noise2atom.modelfile import TrainedModel
     from napari_noise2atom.movie import Movie
 
 __all__ = ["train"]
@@ -59,47 +61,29 @@ def train(
 
     Ctrl-C stops and keeps the best model.
     """
-    run_options = given(max_minutes=max_minutes, device=device, seed=seed)
-    options = merge(assigned(assignments), {"run": run_options} if run_options else {})
-    options = merge(options, {"training": {"epochs": epochs}} if epochs is not None else {})
+    options = merge(
+        assigned(assignments),
+        {"run": given(max_minutes=max_minutes, device=device, seed=seed), "training": given(epochs=epochs)},
+    )
     _check_folder(run, resume)
     if resume:
         _check_resumable(options, preset, settings_file)
-        base, recorded = choose_preset("default"), {}
-    else:
-        recorded = read_settings(settings_file)
-        base = choose_preset(preset or str(recorded.get("preset", "default")))
-        recorded["preset"] = base.preset
-    override(base, recorded, options, alone=True)
+    recorded = read_settings(settings_file)
+    base = choose_preset(preset or str(recorded.get("preset", "default")))
+    changes = (recorded, {"preset": base.preset}, options)
+    # What can be known to be wrong is said before anything is read.
+    override(base, *changes, alone=True)
 
     from napari_noise2atom import training
     from napari_noise2atom.io import read_movie
-
-    from .follow import TrainingView, follow, print_event
 
     out = results(as_json)
     source = read_movie(movie, signal=parse_signal(signal))
     for note in source.notes:
         say(messages(), f"Note: {note}", style="yellow")
-    if resume:
-        settings = override(training.load_run_settings(run), options)
-    else:
-        settings = _propose(source, base, (recorded, options), out)
-    with ProgressLine("Training", messages()) as line:
-        view = TrainingView(line)
-
-        def show(event: Any) -> None:
-            if as_json:
-                print_event(event)
-            view(event)
-
-        try:
-            follow(training.train(source, settings, run=run, resume=resume), show)
-        except KeyboardInterrupt:
-            line.say(_aborted(run), style="red")
-            raise typer.Exit(1) from None
-    if view.finished:
-        _tell_end(view.finished, movie, run, out)
+    settings = override(training.load_run_settings(run), options) if resume else _propose(source, base, changes, out)
+    finished = _follow(training.train(source, settings, run=run, resume=resume), run, as_json)
+    _tell_end(finished, movie, run, out)
 
 
 def _check_folder(run: Path, resume: bool) -> None:
@@ -115,7 +99,7 @@ def _check_folder(run: Path, resume: bool) -> None:
 
 def _check_resumable(options: Mapping[str, Any], preset: str | None, settings_file: Path | None) -> None:
     """Refuse to change what a resumed run learns."""
-    others = [f"{group}.*" for group in options if group != "run"]
+    others = [f"the settings of {group}" for group, changes in options.items() if changes and group != "run"]
     others += ["--preset"] if preset else []
     others += ["--settings"] if settings_file else []
     if others or "seed" in options.get("run", {}):
@@ -123,7 +107,7 @@ def _check_resumable(options: Mapping[str, Any], preset: str | None, settings_fi
         raise UsageError(f"--resume goes on with the settings of the run; leave out {name}, or start a new run")
 
 
-def _propose(source: "Movie", base: Settings, changes: tuple[dict[str, Any], ...], out: Console) -> Settings:
+def _propose(source: "Movie", base: Settings, changes: Iterable[Mapping[str, Any]], out: Console) -> Settings:
     """Measure the movie, tell what was found, and let the user's changes prevail."""
     from napari_noise2atom.estimate import propose
 
@@ -140,6 +124,24 @@ def _propose(source: "Movie", base: Settings, changes: tuple[dict[str, Any], ...
     return override(proposed, *changes)
 
 
+def _follow(events: "Generator[TrainEvent, Command | None, TrainedModel]", run: Path, as_json: bool) -> "Finished":
+    from .follow import TrainingView, follow, print_event
+
+    with ProgressLine("Training", messages()) as line:
+        view = TrainingView(line)
+
+        def show(event: "TrainEvent") -> None:
+            if as_json:
+                print_event(event)
+            view(event)
+
+        try:
+            return follow(events, show)
+        except KeyboardInterrupt:
+            line.say(_aborted(run), style="red")
+            raise typer.Exit(1) from None
+
+
 def _aborted(run: Path) -> str:
     if (run / CHECKPOINT).is_file():
         return f"Aborted; add --resume to go on from the last checkpoint in {run}."
@@ -152,11 +154,12 @@ def _tell_end(finished: "Finished", movie: Path, run: Path, out: Console) -> Non
         f"Training ended after {clock(finished.seconds)} and {finished.step} steps ({finished.reason}); the best "
         f"model is that of step {finished.best_step}.",
     )
+    denoised = f"{movie.stem}_denoised.tif"
     rows = [
         ("model", str(run / MODEL)),
         ("losses and scores", str(run / "history.csv")),
         ("previews", str(run / "previews.tif")),
         ("settings", str(run / "settings.json")),
-        ("next", f"noise2atom denoise {movie} --model {run} -o {movie.stem}_denoised.tif"),
+        ("next", shlex.join(("noise2atom", "denoise", str(movie), "--model", str(run), "-o", denoised))),
     ]
     out.print(table("", rows))
