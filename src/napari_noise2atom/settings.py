@@ -124,11 +124,11 @@ class MovieSettings(_Group):
     """Time from one frame to the next [s]."""
     spot_variance_px2: Positive = 7.0
     """Variance of the Gaussian spot of an atom [px²]."""
-    clusters: Annotated[int, Field(ge=0)] = 4
+    clusters: Annotated[int, Field(ge=0)] = 5
     """Number of clusters."""
-    cluster_atoms: Count = 7
+    cluster_atoms: Count = 5
     """Mean number of atoms in a cluster."""
-    single_atoms: Annotated[int, Field(ge=0)] = 10
+    single_atoms: Annotated[int, Field(ge=0)] = 16
     """Number of single atoms."""
     bond_px: Positive = 9.0
     """Distance of neighbouring atoms in a cluster [px]."""

@@ -120,7 +120,7 @@ def undo_afterglow(frames: NDArray[np.float32], afterglow: float) -> NDArray[np.
 def _saturated(runs: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Tell which pixels are at the movie's largest value, if many are."""
     full = runs == runs.max()
-    return full if full.mean() > 1e-4 else np.zeros_like(full)
+    return full if full.sum() > max(3, 1e-4 * full.size) else np.zeros_like(full)
 
 
 def _noise_along_x(runs: NDArray[np.float32], lags: int = 6) -> NDArray[np.float64]:

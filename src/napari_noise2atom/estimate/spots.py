@@ -23,10 +23,12 @@ SCALES_PX2 = np.geomspace(0.7, 32, 12)
 FEWEST_SPOTS = 30
 REACH = 2
 LEAST_DENSITY = 1 / 150
-"""Spots per spot variance that are assumed where fewer are found, about one per square of 12 standard deviations."""
+"""Spots per spot variance that are assumed where too few are found, about one per square of 12 standard deviations."""
 GUESSED_VARIANCE_PX2 = 7.0
 CONFIRMED = 0.55
 """Least share of the guide's response that the frames themselves show; noise alone has 0, spots without noise 1."""
+PRESENT = 0.3
+"""The same share for the dimmest spots that are counted, not for all together."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class _Peaks:
     index: NDArray[np.intp]
     height: NDArray[np.float32]
     """Response of the frame itself, unbiased."""
+    present: int
+    """How many of them show themselves in the frame, each of the others being noise rather than a spot."""
     reliable: bool
 
 
@@ -67,23 +71,25 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
     -------
     Spots
     """
+    frames = _Blobs(_flat(runs))
     for reach in (REACH, 1):  # neighbours further away show more, unless atoms are fast
-        variance = _consistent_variance(runs, reach)
-        if variance is not None:
+        guide = _Blobs(_flat(neighbour_mean(runs, reach)))
+        consistent = _consistent_variance(frames, guide)
+        variance = GUESSED_VARIANCE_PX2 if consistent is None else consistent
+        response = frames.response(variance)
+        peaks = _find(response, guide.response(variance), variance)
+        certain = consistent is not None and peaks.reliable
+        if certain:
             break
-    certain = variance is not None
-    variance = GUESSED_VARIANCE_PX2 if variance is None else variance
-    response = _Blobs(_flat(runs)).response(variance)
-    peaks = _find(response, _Blobs(_flat(neighbour_mean(runs, REACH))).response(variance), variance)
-    bright = peaks.height[: max(FEWEST_SPOTS, len(peaks.height) // 2)]  # the dim half holds noise
+    bright = peaks.height[: max(FEWEST_SPOTS, peaks.present // 2)]  # the dim half holds noise
     # the response at the scale of the spot is half its height
     peak = 2 * float(bright.mean()) if peaks.reliable else 0.0
     return Spots(
         variance_px2=variance,
         peak_counts=max(peak, 0.05 * float(runs.std())),
-        density_per_px=max(len(peaks.index) / runs.size, LEAST_DENSITY / variance),
+        density_per_px=peaks.present / runs.size if certain else LEAST_DENSITY / variance,
         step_px=_step(response.reshape(runs.shape), variance),
-        certain=certain and peaks.reliable,
+        certain=certain,
     )
 
 
@@ -120,12 +126,12 @@ def _find(response: NDArray[np.float32], guide: NDArray[np.float32], scale_px2: 
     index, found, seen = index[order], found[order], seen[order]
     confirmed = np.flatnonzero(np.cumsum(seen) >= CONFIRMED * np.cumsum(found))
     number = int(confirmed[-1]) + 1 if len(confirmed) else 0
-    return _Peaks(index[:number], seen[:number], number >= FEWEST_SPOTS)
+    present = int(np.cumsum(seen[:number] - PRESENT * found[:number]).argmax()) + 1 if number else 0
+    return _Peaks(index[:number], seen[:number], present, number >= FEWEST_SPOTS)
 
 
-def _consistent_variance(runs: NDArray[np.float32], reach: int) -> float | None:
+def _consistent_variance(frames: _Blobs, guide: _Blobs) -> float | None:
     """Return the variance on which the measurements with filters of about that variance agree."""
-    frames, guide = _Blobs(_flat(runs)), _Blobs(_flat(neighbour_mean(runs, reach)))
     agreeing = []
     for scale in map(float, SCALES_PX2):
         peaks = _find(frames.response(scale), guide.response(scale), scale)

@@ -1,0 +1,95 @@
+import time
+from dataclasses import asdict, replace
+
+import dask.array as da
+import numpy as np
+import pytest
+
+from napari_noise2atom.estimate import estimate, propose
+from napari_noise2atom.movie import Movie
+from napari_noise2atom.settings import PRESETS, Settings
+
+IN_COUNTS = {"offset_counts", "gain_counts", "read_noise_counts", "saturation_counts"}
+
+
+@pytest.fixture(scope="module")
+def movie(simulated) -> Movie:
+    return simulated().noisy
+
+
+@pytest.fixture(scope="module")
+def found(movie):
+    return estimate(movie)
+
+
+def test_a_movie_is_measured_within_three_seconds(movie):
+    start = time.process_time()
+    estimate(movie)
+    assert time.process_time() - start < 3
+
+
+def test_shift_and_scale_of_the_grey_values_change_offset_and_gain_only(movie, found):
+    scale, shift = 4, 256
+    moved = estimate(Movie(np.asarray(movie.data).astype(np.float32) * scale + shift))
+    for name in ("gain_counts", "read_noise_counts"):
+        assert getattr(moved, name) == pytest.approx(scale * getattr(found, name), rel=0.01)
+    for name in ("offset_counts", "saturation_counts"):
+        assert getattr(moved, name) == pytest.approx(scale * getattr(found, name) + shift, rel=0.01)
+    same = {name: value for name, value in asdict(found).items() if name not in IN_COUNTS}
+    assert {name: asdict(moved)[name] for name in same} == pytest.approx(same, rel=0.01)
+
+
+def test_a_lazy_movie_tells_the_same(movie, found):
+    assert estimate(replace(movie, data=da.from_array(movie.data, chunks=(5, 128, 128)))) == found
+
+
+def test_bad_frames_hardly_matter(movie, found):
+    data = np.asarray(movie.data).astype(np.float32)
+    data[5], data[30] = np.nan, 7
+    spoilt = estimate(Movie(data))
+    assert spoilt.certain
+    assert spoilt.gain_counts == pytest.approx(found.gain_counts, rel=0.2)
+    assert spoilt.spot_variance_px2 == pytest.approx(found.spot_variance_px2, rel=0.2)
+
+
+def test_fewer_than_two_good_frames_are_refused(movie):
+    data = np.asarray(movie.data[:4]).astype(np.float32)
+    data[1:] = np.nan
+    with pytest.raises(ValueError, match="fewer than two usable frames"):
+        estimate(Movie(data))
+
+
+def test_the_papers_clean_images_are_kept(movie):
+    proposed, _ = propose(movie, PRESETS["paper"])
+    assert proposed.simulation == PRESETS["paper"].simulation
+    assert proposed.training == PRESETS["paper"].training
+    assert proposed.detector != PRESETS["paper"].detector
+
+
+def test_other_clean_images_are_those_of_the_movie(movie):
+    proposed, found = propose(movie, PRESETS["default"])
+    clean = proposed.simulation
+    assert clean.variance_min_px2 < found.spot_variance_px2 < clean.variance_max_px2
+    on_lattice = found.atoms_per_frame * (clean.lattice_px / 128) ** 2
+    assert clean.positions_min < on_lattice < clean.positions_max
+    assert clean.kernel_px // 2 >= 3.5 * np.sqrt(found.spot_variance_px2)
+    assert proposed.scene.atom_peak_e == found.atom_peak_e
+    assert proposed.detector.gain_counts == found.gain_counts
+
+
+ODD_MOVIES = {
+    "two frames": np.random.default_rng(0).poisson(5, (2, 32, 32)).astype(np.uint16),
+    "zero and one": np.random.default_rng(1).integers(0, 2, (8, 64, 64)).astype(np.uint8),
+    "almost empty": (np.random.default_rng(2).random((16, 64, 64)) < 1e-3).astype(np.uint8),
+    "huge values": 1e9 * np.random.default_rng(3).random((8, 64, 64)),
+    "tiny frames": np.random.default_rng(4).poisson(5, (8, 16, 16)).astype(np.uint8),
+    "wide frames": np.random.default_rng(5).poisson(5, (8, 20, 300)).astype(np.uint8),
+    "no noise": np.broadcast_to(np.add.outer(np.arange(64.0), np.arange(48.0)), (8, 64, 48)),
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", ODD_MOVIES)
+def test_proposals_are_valid_settings_for_every_movie(name, preset):
+    proposed, _ = propose(Movie(ODD_MOVIES[name]), PRESETS[preset])
+    assert Settings.model_validate_json(proposed.model_dump_json()) == proposed

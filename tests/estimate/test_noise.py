@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from napari_noise2atom.estimate.noise import measure_noise, saturation, undo_afterglow
+from napari_noise2atom.estimate.sample import sample_runs
+from napari_noise2atom.settings import DetectorSettings
+from napari_noise2atom.simulate.detector import record
+
+OFFSET, GAIN = 115, 300
+
+
+def variance_slope(gain_counts: float, pulse_shape: float) -> float:
+    """Return how the variance grows with the mean without afterglow."""
+    return gain_counts * (1 + 1 / pulse_shape)
+
+
+@pytest.mark.parametrize(("afterglow", "pulse_shape"), [(0.0, 4), (0.2, 1.8), (0.36, 1.8), (0.36, 8), (0.6, 3)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_offset_slope_and_afterglow_are_found(simulated, afterglow, pulse_shape, seed):
+    movie = simulated(afterglow=afterglow, pulse_shape=pulse_shape, seed=seed).noisy
+    noise = measure_noise(sample_runs(movie))
+    expected = variance_slope(GAIN, pulse_shape)
+    assert noise.offset_counts == pytest.approx(OFFSET, abs=0.1 * GAIN)
+    assert variance_slope(noise.gain_counts, noise.pulse_shape) == pytest.approx(expected, rel=0.1)
+    assert noise.afterglow == pytest.approx(afterglow, abs=0.02)
+
+
+@pytest.mark.parametrize("read_noise_counts", [300, 600])
+def test_read_out_noise_is_found_where_it_dominates(simulated, read_noise_counts):
+    movie = simulated(offset_counts=3000, pulse_shape=4, read_noise_counts=read_noise_counts).noisy
+    assert measure_noise(sample_runs(movie)).read_noise_counts == pytest.approx(read_noise_counts, rel=0.05)
+
+
+@pytest.mark.parametrize("afterglow", [0.0, 0.36, 0.8])
+def test_undoing_the_afterglow_restores_all_but_the_first_column(afterglow):
+    signal = np.random.default_rng(0).random((2, 5, 30)).astype(np.float32)
+    blurred = signal.copy()
+    for x in range(1, 30):
+        blurred[..., x] = afterglow * blurred[..., x - 1] + (1 - afterglow) * signal[..., x]
+    np.testing.assert_allclose(undo_afterglow(blurred, afterglow)[..., 1:], signal[..., 1:], atol=1e-5)
+
+
+def test_saturation_is_the_largest_value_if_many_pixels_have_it():
+    frames = np.full((1, 2, 64, 64), 3, np.float32)
+    saturated = DetectorSettings(saturation_counts=2000)
+    assert saturation(record(frames, saturated, np.random.default_rng(0))) == 2000
+
+
+def test_without_saturation_it_is_far_above_the_movie():
+    runs = np.arange(2 * 64 * 64, dtype=np.float32).reshape(1, 2, 64, 64)
+    assert saturation(runs) == 4 * runs.max()
+
+
+def test_saturated_pixels_do_not_spoil_the_noise(simulated):
+    open_range, limited = (
+        measure_noise(sample_runs(simulated(saturation_counts=limit).noisy)) for limit in (65535, 1700)
+    )
+    assert limited.afterglow == pytest.approx(open_range.afterglow, abs=0.03)
+    assert limited.offset_counts == pytest.approx(open_range.offset_counts, abs=0.15 * GAIN)

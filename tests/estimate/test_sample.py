@@ -1,0 +1,62 @@
+import dask.array as da
+import numpy as np
+import pytest
+
+from napari_noise2atom.estimate.sample import neighbour_mean, sample_runs
+from napari_noise2atom.movie import Movie, is_bad_frame
+
+
+def numbered(frames: int, size: int = 6) -> np.ndarray:
+    """Return frames that tell their number in one corner."""
+    data = np.zeros((frames, size, size), np.float32)
+    data[:, 0, 0] = np.arange(1, frames + 1)
+    return data
+
+
+@pytest.mark.parametrize("frames", [2, 5, 8, 9, 64, 1000])
+def test_runs_are_consecutive_frames_from_all_over_the_movie(frames):
+    runs = sample_runs(Movie(numbered(frames)))
+    number = runs[:, :, 0, 0]
+    assert runs.shape[0] <= 7
+    assert runs.shape[1] == min(frames, 8)
+    np.testing.assert_array_equal(np.diff(number, axis=1), 1)
+    assert (number[0, 0], number[-1, -1]) == (1, frames if frames >= 16 else runs.shape[1])
+
+
+def test_a_large_frame_is_sampled_in_its_middle():
+    data = np.random.default_rng(0).random((2, 300, 400), dtype=np.float32)
+    np.testing.assert_array_equal(sample_runs(Movie(data))[0], data[:, 22:278, 72:328])
+
+
+def test_a_lazy_movie_gives_the_same_sample():
+    data = np.random.default_rng(1).random((20, 8, 8), dtype=np.float32)
+    np.testing.assert_array_equal(sample_runs(Movie(da.from_array(data, chunks=(3, 8, 8)))), sample_runs(Movie(data)))
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_bad_frames_are_left_out(value):
+    data = numbered(64)
+    data[[3, 20, 21, 63]] = value
+    runs = sample_runs(Movie(data))
+    assert not any(is_bad_frame(frame) for run in runs for frame in run)
+    assert (np.diff(runs[:, :, 0, 0], axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("good", [0, 1])
+def test_fewer_than_two_good_frames_are_refused(good):
+    data = numbered(6)
+    data[good:] = np.nan
+    with pytest.raises(ValueError, match="film: found fewer than two usable frames"):
+        sample_runs(Movie(data, name="film"))
+
+
+@pytest.mark.parametrize("reach", [1, 2, 5])
+def test_the_neighbours_mean_leaves_out_the_frame_itself(reach):
+    runs = np.random.default_rng(2).random((2, 6, 3, 3), dtype=np.float32)
+    expected = np.stack(
+        [
+            np.stack([run[[j for j in range(6) if 0 < abs(j - i) <= reach]].mean(axis=0) for i in range(6)])
+            for run in runs
+        ]
+    )
+    np.testing.assert_allclose(neighbour_mean(runs, reach), expected, rtol=1e-5)
