@@ -28,7 +28,7 @@ RUN_FILES = (
     "previews.tif",
     "environment.json",
 )
-COLUMNS = {"f1": "F1", "psnr_db": "PSNR [dB]", "css": "CSS", "false_per_frame": "false atoms per frame"}
+COLUMNS = {"f1": "F1", "psnr_db": "PSNR (dB)", "css": "CSS", "false_per_frame": "false atoms per frame"}
 
 
 def main() -> None:
@@ -97,7 +97,8 @@ def print_summary(scores: dict[str, Scores]) -> None:
     for heading in ("movie", *COLUMNS.values()):
         table.add_column(heading, justify="left" if heading == "movie" else "right")
     for title, score in scores.items():
-        table.add_row(title, *(f"{score.summary[name]:.3g}" for name in COLUMNS))
+        values = (score.summary[name] for name in COLUMNS)
+        table.add_row(title, *("∞" if np.isinf(value) else f"{value:.3g}" for value in values))
     Console().print(table)
 
 

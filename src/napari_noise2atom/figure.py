@@ -133,7 +133,7 @@ def _draw_scale_bar(axis: "Axes", size: Sequence[int], pixel_size_nm: float) -> 
     left, bottom = 0.05 * columns, 0.94 * rows
     box: dict[str, Any] = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1.5}
     axis.plot([left, left + length_nm / pixel_size_nm], [bottom, bottom], color="white", lw=3, solid_capstyle="butt")
-    axis.text(left, bottom - 0.035 * rows, f"{length_nm:g} nm", color="white", va="bottom", fontsize=8, bbox=box)
+    axis.text(left, bottom - 0.035 * rows, f"{length_nm:g} nm", color="white", va="bottom", fontsize=9, bbox=box)
 
 
 def _round_down(value: float) -> float:
@@ -143,7 +143,7 @@ def _round_down(value: float) -> float:
 
 
 def _draw_losses(axis: "Axes", history: History) -> None:
-    """Draw curves over time; below 0.01 the scale is linear, because the critic's losses change their sign."""
+    """Draw curves over time; below 0.1 the scale is linear, because the critic's losses change their sign."""
     minutes = history.seconds / 60
     for number, (name, values) in enumerate(history.losses.items()):
         there = np.isfinite(values)
@@ -162,7 +162,7 @@ def _draw_losses(axis: "Axes", history: History) -> None:
                 fontsize=8,
                 transform=axis.get_xaxis_transform(),
             )
-    axis.set_yscale("symlog", linthresh=0.01)
+    axis.set_yscale("symlog", linthresh=0.1)
     axis.set(title="Losses", xlabel="training time [min]", ylabel="loss")
     axis.grid(color="0.92")
     if axis.lines:

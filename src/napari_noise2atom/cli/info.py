@@ -9,7 +9,7 @@ from rich.console import Console
 
 from napari_noise2atom.settings import PRESETS, Settings
 
-from .console import messages, print_json, results, say, table
+from .console import messages, number, print_json, results, say, table
 from .options import Json, Signal, parse_signal
 from .overrides import setting_rows
 from .progress import ProgressLine
@@ -114,9 +114,13 @@ def _model_rows(model: "TrainedModel", resumable: bool) -> list[tuple[str, str]]
             "trained on",
             f"grey values {grey.low:.6g} to {grey.high:.6g}, {f'{pixel:.3g} nm' if pixel else 'unknown'} pixels",
         ),
-        *((name, str(value)) for name, value in model.provenance.items()),
+        *((name, _short(value)) for name, value in model.provenance.items() if name != "preset"),
         *([("run", "can be resumed with 'noise2atom train --resume'")] if resumable else []),
     ]
+
+
+def _short(value: str | float) -> str:
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _tell_changes(settings: Settings, out: Console) -> None:

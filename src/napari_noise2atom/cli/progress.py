@@ -12,6 +12,9 @@ from .console import say
 
 __all__ = ["ProgressLine", "clock"]
 
+PAUSE_SHARE = 0.02
+"""Least time between two lines as a share of all the time so far: half an hour makes 150 lines, a day 350."""
+
 
 def clock(seconds: float) -> str:
     """Write a duration as hours, minutes and seconds."""
@@ -30,14 +33,14 @@ class ProgressLine:
     console : Console
         Where to say it.
     every_s : float
-        Time between lines where there is no terminal [s].
+        Least time between lines where there is no terminal [s].
     """
 
     def __init__(self, what: str, console: Console, every_s: float = 5.0) -> None:
         self._what, self._console, self._every_s = what, console, every_s
         self._bar = _bar(console) if console.is_terminal else None
         self._task: TaskID | None = None
-        self._start = self._said = monotonic()
+        self._began = self._start = self._said = monotonic()
         self._first: int | None = None
 
     def __enter__(self) -> Self:
@@ -67,7 +70,8 @@ class ProgressLine:
 
     def _line(self, done: int, total: int, text: str) -> None:
         now = monotonic()
-        if now - self._said >= self._every_s or done >= total:
+        pause = max(self._every_s, PAUSE_SHARE * (now - self._began))
+        if now - self._said >= pause or done >= total:
             self._said = now
             say(self._console, f"{self._what} {done}/{total}  {text}".rstrip())
 
