@@ -11,7 +11,7 @@ from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie, is_bad_frame
 from napari_noise2atom.windows import FrameWindows
 
-__all__ = ["Patches", "hide", "hidden_places", "measure_normalisation"]
+__all__ = ["Patches", "hidden_places", "hide", "measure_normalisation"]
 
 SIDE_PX = 256
 """Of larger frames a square of this side is kept, at a place of its own for each frame, so that memory is bounded."""

@@ -1,0 +1,416 @@
+"""Training as one stream of events, without a window."""
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_noise2atom.events import (
+    Alarm,
+    Checkpointed,
+    Command,
+    Finished,
+    Preview,
+    Score,
+    Stage,
+    Started,
+    Step,
+    TrainEvent,
+)
+from napari_noise2atom.io import find_bad_frames
+from napari_noise2atom.modelfile import TrainedModel
+from napari_noise2atom.movie import Movie
+from napari_noise2atom.networks import resolve_device, use_threads
+from napari_noise2atom.settings import Settings
+
+from .guards import find_failure, find_gradient
+from .learner import Learner, NonFiniteLossError
+from .patches import SIDE_PX, Patches, measure_normalisation
+from .probe import Probe, ProbeScores
+from .runfolder import Progress, RunFolder
+
+__all__ = ["train"]
+
+STEP_EVENTS_PER_S = 10
+PREVIEW_FRAMES = 3
+MOST_REPAIRS = 5
+YOUNG_STEPS = 50
+MOST_NON_FINITE = 10
+CYCLE_COST = 4.0
+"""Of a step, relative to one of the warm start; only for the first guess of the time left."""
+
+Stream = Generator[TrainEvent, Command | None, None]
+Logged = TypeVar("Logged", Step, Score)
+
+
+def train(
+    movie: Movie, settings: Settings, *, run: Path | None = None, resume: bool = False
+) -> Generator[TrainEvent, Command | None, TrainedModel]:
+    """Train on a movie: a warm start on simulated pairs, then the paper's cycle on the movie itself.
+
+    Parameters
+    ----------
+    movie : Movie
+        Noisy movie. Bad frames are left out.
+    settings : Settings
+        Taken as they are; ``propose`` fills in what the movie tells.
+    run : Path, optional
+        Folder for settings, checkpoints, history, previews and the best model. Without it nothing is written.
+    resume : bool
+        Go on from the folder's last checkpoint.
+
+    Yields
+    ------
+    TrainEvent
+        First `Started`, last `Finished`. `Command.STOP`, sent at any time, ends the training within one step.
+
+    Returns
+    -------
+    TrainedModel
+        The best by score.
+
+    Raises
+    ------
+    ValueError
+        If the movie cannot be trained on, the device is not there, or the folder cannot be used.
+    """
+    if resume and run is None:
+        raise ValueError("got resume without a run folder; say which run to resume")
+    folder = None if run is None else RunFolder(run)
+    if folder is not None and folder.has_checkpoint and not resume:
+        raise ValueError(f"{run} holds a run already; resume it, or choose another folder")
+    with _threads(settings.run.threads):
+        session = _Session(movie, settings, folder)
+        if resume:
+            session.restore()
+        try:
+            yield from session.stream()
+        finally:
+            # closed or failed half-way: the run can be resumed from here
+            session.save()
+        return session.model()
+
+
+@contextmanager
+def _threads(threads: int) -> Iterator[None]:
+    """Compute with so many CPU threads, and leave the caller's number as it was."""
+    before = torch.get_num_threads()
+    use_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Session:
+    """One call of `train`."""
+
+    def __init__(self, movie: Movie, settings: Settings, folder: RunFolder | None) -> None:
+        self.movie, self.settings, self.folder = movie, settings, folder
+        self.device = resolve_device(settings.run.device)
+        self.normalisation = measure_normalisation(movie)
+        self.sampled, self.bad = _sample(movie, settings)
+        frames_in = settings.network.frames_in
+        rng = np.random.default_rng((settings.run.seed, 99))
+        self.patches = Patches.of(movie, self.sampled, frames_in, self.normalisation, rng)
+        probed = _probe_frames(movie, settings.run.probe_frames, self.sampled)
+        self.probe = Probe(Patches.of(movie, probed, frames_in, self.normalisation), self.device)
+        self.learner = self._fresh_learner(0)
+        self.progress = Progress()
+        self.best: dict[str, Tensor] | None = None
+        self.good: dict[str, Tensor] | None = None
+        self.stopped = False
+        self.told: set[str] = set()
+        self._clock = time.monotonic()
+        self._stage_seconds: dict[Stage, tuple[int, float]] = {}
+
+    def _fresh_learner(self, attempt: int) -> Learner:
+        return Learner(self.settings, self.patches, self.normalisation, self.device, attempt)
+
+    def restore(self) -> None:
+        """Go on where the folder's checkpoint is."""
+        assert self.folder is not None
+        state, best, self.progress = self.folder.load()
+        self.learner.attempt = self.progress.attempt
+        try:
+            self.learner.restore(state)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{self.folder.path} was trained with another network; resume it with its own settings"
+            ) from error
+        self.best = best or None
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of both stages, as far as is known."""
+        training, warm = self.settings.training, self.progress.warm_steps
+        per_epoch = -(-min(training.sampled_frames, len(self.sampled)) // training.batch_size)
+        return (self.settings.warm_start.steps if warm is None else warm) + training.epochs * per_epoch
+
+    @property
+    def stage(self) -> Stage:
+        """What is being done."""
+        return "warm start" if self.progress.warm_steps is None else "cycle"
+
+    def stream(self) -> Stream:
+        """Yield all events of the training."""
+        first = self.progress.step
+        if self.folder is not None:
+            self.folder.begin(self.settings, str(self.device))
+        self._clock = time.monotonic()
+        yield from self._emit(Started(self.settings, str(self.device), self.total_steps, first))
+        if self.bad:
+            yield from self._alarm("bad frames", f"left out: {_list(self.bad)} hold NaN, inf or a single grey value")
+        yield from self._steps()
+        if self.best is None or self.progress.best_step != self.progress.step:
+            yield from self._score()
+        self.save()
+        if self.folder is not None:
+            yield from self._emit(Checkpointed(self.progress.step, self.folder.path))
+        reason: Literal["done", "stopped", "time is up"]
+        reason = "stopped" if self.stopped else "time is up" if self._time_is_up else "done"
+        progress = self.progress
+        yield Finished(reason, progress.step, progress.seconds, progress.best_step, dict(progress.best_scores))
+
+    def _steps(self) -> Stream:
+        """Do all steps, with scores and checkpoints in between."""
+        run = self.settings.run
+        told = shown = kept = self.progress.seconds
+        failures = 0
+        while not self.stopped and not self._time_is_up:
+            if self.progress.warm_steps is None and self._warm_is_over:
+                yield from self._end_warm_start()
+                continue
+            if self.progress.step >= self.total_steps:
+                break
+            try:
+                losses = self._step()
+                failures = 0
+            except NonFiniteLossError as error:
+                failures += 1
+                yield from self._non_finite(str(error))
+                if failures >= MOST_NON_FINITE:
+                    break
+                continue
+            now = self.progress.seconds
+            if now - told >= 1 / STEP_EVENTS_PER_S:
+                told = now
+                yield from self._emit(
+                    self._log(Step(self.stage, self.progress.step, self.total_steps, losses, now, self._left()))
+                )
+            if now - shown >= run.preview_every_s:
+                yield from self._score()
+                shown = self.progress.seconds
+            if self.folder is not None and now - kept >= run.checkpoint_every_s:
+                self.save()
+                kept = self.progress.seconds
+                yield from self._emit(Checkpointed(self.progress.step, self.folder.path))
+
+    def _step(self) -> dict[str, float]:
+        """Do one step of the present stage."""
+        progress = self.progress
+        if progress.warm_steps is None:
+            losses = self.learner.warm_step(progress.step, self._warm_progress)
+        else:
+            losses = self.learner.cycle_step(progress.step - progress.warm_steps)
+        progress.step += 1
+        stage, (steps, seconds) = self.stage, self._stage_seconds.get(self.stage, (0, 0.0))
+        self._stage_seconds[stage] = steps + 1, seconds + self._tick()
+        return losses
+
+    def _end_warm_start(self) -> Stream:
+        """Score what the warm start has reached: the cycle's first candidate."""
+        if self.progress.step:
+            yield from self._score()
+        self.progress.warm_steps = self.progress.step
+
+    @property
+    def _budget(self) -> float:
+        return 60 * self.settings.run.max_minutes
+
+    @property
+    def _time_is_up(self) -> bool:
+        return 0 < self._budget <= self.progress.seconds
+
+    @property
+    def _warm_progress(self) -> float:
+        warm = self.settings.warm_start
+        by_time = self.progress.seconds / (self._budget * warm.share) if self._budget * warm.share else 0.0
+        return min(1.0, max(by_time, self.progress.step / max(1, warm.steps)))
+
+    @property
+    def _warm_is_over(self) -> bool:
+        return self.settings.warm_start.steps == 0 or self._warm_progress >= 1
+
+    def _left(self) -> float:
+        """Estimate the seconds to the end."""
+        warm = self._rate("warm start") or self._rate("cycle") / CYCLE_COST
+        cycle = self._rate("cycle") or CYCLE_COST * warm
+        steps, progress = self.total_steps, self.progress
+        if progress.warm_steps is None:
+            first = self.settings.warm_start.steps
+            ahead = warm * (first - progress.step)
+            if self._budget:
+                ahead = min(ahead, self._budget * self.settings.warm_start.share - progress.seconds)
+            left = ahead + cycle * (steps - first)
+        else:
+            left = cycle * (steps - progress.step)
+        return max(0.0, min(left, self._budget - progress.seconds) if self._budget else left)
+
+    def _rate(self, stage: Stage) -> float:
+        steps, seconds = self._stage_seconds.get(stage, (0, 0.0))
+        return seconds / steps if steps else 0.0
+
+    def _score(self) -> Stream:
+        """Score the averaged weights; keep them if they are the best, raise alarms if they are bad."""
+        scores = self.probe.score(self.learner.average)
+        failure = find_failure(scores)
+        best = self._is_best(scores, failed=failure is not None)
+        if best:
+            self._keep(scores, failed=failure is not None)
+        self._tick()
+        yield from self._emit(self._log(Score(self.progress.step, scores.values, best)))
+        yield from self._emit(self._preview(scores.denoised))
+        if failure is not None and self._is_mature:
+            yield from self._react(failure.kind, failure.message)
+        elif self._is_mature and "gradient" not in self.told and (gradient := find_gradient(scores.denoised)):
+            yield from self._alarm(gradient.kind, gradient.message)
+
+    @property
+    def _is_mature(self) -> bool:
+        """Whether a blank or inverted result is a failure: a network that has only just begun may be both."""
+        return self.stage == "cycle" and self.progress.step >= YOUNG_STEPS
+
+    def _is_best(self, scores: ProbeScores, *, failed: bool) -> bool:
+        progress = self.progress
+        if self.best is None or (progress.best_failed and not failed):
+            return True
+        return failed == progress.best_failed and scores.values["quality"] > progress.best_scores["quality"]
+
+    def _keep(self, scores: ProbeScores, *, failed: bool) -> None:
+        progress = self.progress
+        weights = self.learner.weights()
+        if not all(bool(weight.isfinite().all()) for weight in weights.values()):
+            return
+        self.best = weights
+        progress.best_step, progress.best_scores, progress.best_failed = progress.step, scores.values, failed
+        if self.settings.training.guards and not failed:
+            self.good = {name: tensor.clone() for name, tensor in self.learner.state().items()}
+
+    def _react(self, kind: str, message: str) -> Stream:
+        """Repair a useless mapping: go back to the best state, or to the start, with other random numbers."""
+        if not self.settings.training.guards:
+            yield from self._alarm(kind, f"{message}; switch on the guards, or train again with another seed")
+        elif self.progress.attempt >= MOST_REPAIRS:
+            yield from self._alarm(kind, f"{message}; {MOST_REPAIRS} repairs did not help, the best model is kept")
+        else:
+            self.repair()
+            back = "the last good state" if self.good else "a fresh start"
+            yield from self._alarm(kind, f"{message}; repaired: training goes on from {back}")
+
+    def repair(self) -> None:
+        """Go back to the last good state, or begin afresh; random numbers are new in both cases."""
+        self.progress.attempt += 1
+        self.learner = self._fresh_learner(self.progress.attempt)
+        if self.good is not None:
+            self.learner.restore(self.good)
+
+    def _non_finite(self, message: str) -> Stream:
+        """Leave out a step whose loss is not finite."""
+        if self.settings.training.guards:
+            self.repair()
+        yield from self._alarm("non-finite", f"{message}; the step was left out. Check the movie for extreme values")
+
+    def _preview(self, denoised: NDArray[np.float32]) -> Preview:
+        indices = self.probe.patches.indices[:PREVIEW_FRAMES]
+        if self.folder is not None:
+            self.folder.show(denoised[: len(indices)])
+        raw = np.stack([_middle(self.movie.frame(index)) for index in indices])
+        return Preview(self.progress.step, indices, raw, denoised[: len(indices)])
+
+    def _alarm(self, kind: str, message: str) -> Stream:
+        self.told.add(kind)
+        yield from self._emit(Alarm(self.progress.step, kind, message))  # type: ignore[arg-type]
+
+    def _emit(self, event: TrainEvent) -> Stream:
+        command = yield event
+        self.stopped |= command is Command.STOP
+
+    def _log(self, event: Logged) -> Logged:
+        if self.folder is not None:
+            self.folder.log(event, self.stage, self.progress.seconds)
+        return event
+
+    def _tick(self) -> float:
+        """Add the time since the last call to the run's; the listener's time between two events counts too."""
+        now = time.monotonic()
+        passed, self._clock = now - self._clock, now
+        self.progress.seconds += passed
+        return passed
+
+    def save(self) -> None:
+        """Write a checkpoint, if there is a folder and anything to be kept."""
+        if self.folder is not None and self.progress.step:
+            best = self.model() if self.best is not None else None
+            self.folder.save(self.learner.state(), best, self.progress)
+
+    def model(self) -> TrainedModel:
+        """Return the best model."""
+        assert self.best is not None
+        scores = {f"score {name}": value for name, value in self.progress.best_scores.items()}
+        provenance: dict[str, str | float | int] = {
+            "movie": self.movie.name,
+            "movie shape": "×".join(map(str, self.movie.shape)),
+            "preset": self.settings.preset,
+            "best step": self.progress.best_step,
+            "steps": self.progress.step,
+            "seconds": round(self.progress.seconds, 1),
+            "torch": torch.__version__,
+            **scores,
+        }
+        return TrainedModel(self.settings, self.best, self.normalisation, self.movie.pixel_size_nm, provenance)
+
+
+def _sample(movie: Movie, settings: Settings) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Draw the frames for training; return them and the bad ones that were met."""
+    crop = max(settings.simulation.crop_px, settings.training.low_pass_px)
+    if min(movie.shape[1:]) < crop:
+        size = f"{movie.shape[1]} × {movie.shape[2]}"
+        raise ValueError(f"{movie.name}: frames of {size} px are smaller than a training crop of {crop} px")
+    wanted = min(settings.training.sampled_frames, len(movie))
+    order = np.random.default_rng((settings.run.seed, 98)).permutation(len(movie))
+    good: list[int] = []
+    bad: list[int] = []
+    for start in range(0, len(order), wanted):
+        batch = [int(i) for i in order[start : start + wanted]]
+        bad += find_bad_frames(movie, batch)
+        good += [i for i in batch if i not in bad]
+        if len(good) >= wanted:
+            break
+    if len(good) < 2:
+        raise ValueError(f"{movie.name}: found {len(good)} usable frames; expected at least two that are not blank")
+    return tuple(sorted(good[:wanted])), tuple(sorted(bad))
+
+
+def _probe_frames(movie: Movie, number: int, good: tuple[int, ...]) -> tuple[int, ...]:
+    """Choose pairs of successive frames, evenly spread; good ones as far as is known."""
+    candidates = [i for i in good if i + 1 < len(movie) and not find_bad_frames(movie, [i + 1])] or [good[0]]
+    starts = np.unique(np.linspace(0, len(candidates) - 1, max(1, number // 2)).astype(int))
+    return tuple(frame for s in starts for frame in (candidates[s], min(candidates[s] + 1, len(movie) - 1)))
+
+
+def _middle(frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the part of a frame that is shown."""
+    top, left = (max(0, side - SIDE_PX) // 2 for side in frame.shape)
+    return frame[top : top + SIDE_PX, left : left + SIDE_PX]
+
+
+def _list(numbers: tuple[int, ...]) -> str:
+    shown = ", ".join(map(str, numbers[:20]))
+    return f"frames {shown}" + (f" and {len(numbers) - 20} more" if len(numbers) > 20 else "")

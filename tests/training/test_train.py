@@ -1,0 +1,235 @@
+"""The contract of the stream of events."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from small_runs import FAST, changed, collect, files, same_weights
+
+from napari_noise2atom.events import Alarm, Checkpointed, Finished, Preview, Score, Started, Step
+from napari_noise2atom.modelfile import load_model, load_tensors
+from napari_noise2atom.movie import Movie
+from napari_noise2atom.settings import Settings, preset
+from napari_noise2atom.training import load_run_settings, train
+
+
+@pytest.fixture(scope="module")
+def fast(proposed: Settings) -> Settings:
+    return changed(proposed, FAST)
+
+
+def test_first_started_last_finished(movie: Movie, fast: Settings) -> None:
+    events, model = collect(train(movie, fast))
+    assert isinstance(events[0], Started)
+    assert [type(event) for event in events].count(Finished) == 1
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert (last.reason, last.step) == ("done", 12)
+    assert events[0].total_steps == 12
+    assert model.settings == fast
+    assert {"movie", "best step", "score quality"} <= model.provenance.keys()
+
+
+def test_events_hold_arrays_not_tensors(movie: Movie, fast: Settings) -> None:
+    events, _ = collect(train(movie, fast))
+    previews = [event for event in events if isinstance(event, Preview)]
+    assert previews
+    for event in previews:
+        assert event.raw.shape == event.denoised.shape == (len(event.frames), 64, 64)
+        assert event.denoised.dtype == np.float32
+        assert 0 <= event.denoised.min() <= event.denoised.max() <= 1
+    np.testing.assert_array_equal(previews[0].raw, movie.frames(previews[0].frames))
+    for event in events:
+        assert not any(isinstance(value, torch.Tensor) for value in vars(event).values())
+
+
+def test_each_stage_names_its_losses(movie: Movie, fast: Settings) -> None:
+    slow = changed(fast, {"run": {"preview_every_s": 1e6}})
+    steps = [event for event in collect(train(movie, slow))[0] if isinstance(event, Step)]
+    losses = {event.stage: set(event.losses) for event in steps}
+    cycle = {"critic", "adversarial", "cycle", "low-frequency cycle"}
+    assert losses["warm start"] == {"pairs"}
+    assert losses["cycle"] == cycle | {"masked", "pairs"}
+    assert all(event.seconds_left >= 0 for event in steps)
+
+
+def test_equal_seeds_give_equal_models(movie: Movie, fast: Settings) -> None:
+    first, again = (collect(train(movie, fast))[1] for _ in range(2))
+    other = collect(train(movie, changed(fast, {"run": {"seed": 1}})))[1]
+    assert same_weights(first, again)
+    assert not same_weights(first, other)
+
+
+def test_the_callers_random_numbers_and_threads_stay(movie: Movie, fast: Settings) -> None:
+    torch.manual_seed(3)
+    expected, threads = torch.rand(2), torch.get_num_threads()
+    torch.manual_seed(3)
+    collect(train(movie, fast))
+    torch.testing.assert_close(torch.rand(2), expected)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("event", [1, 4, 9])
+def test_stop_ends_within_a_step_with_the_best_model(movie: Movie, fast: Settings, event: int) -> None:
+    events, model = collect(train(movie, fast), stop_at=event)
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert last.reason == "stopped"
+    before = max((getattr(e, "step", 0) for e in events[:event]), default=0)
+    assert last.step <= before + 1
+    assert model.weights
+
+
+def test_time_limit(movie: Movie, fast: Settings) -> None:
+    endless = changed(fast, {"warm_start": {"steps": 10**6}, "run": {"max_minutes": 0.05}})
+    began = time.monotonic()
+    events, _ = collect(train(movie, endless))
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert last.reason == "time is up"
+    assert {e.stage for e in events if isinstance(e, Step)} == {"warm start", "cycle"}
+    assert time.monotonic() - began < 20
+
+
+def test_a_run_is_a_folder(movie: Movie, fast: Settings, tmp_path: Path) -> None:
+    events, model = collect(train(movie, fast, run=tmp_path / "run"))
+    run = tmp_path / "run"
+    expected = {"settings.json", "model.safetensors", "checkpoint.safetensors", "history.csv", "previews.tif"}
+    assert files(run) == expected | {"environment.json"}
+    assert load_run_settings(run) == fast
+    assert same_weights(load_model(run), model)
+    assert json.loads((run / "environment.json").read_text())["torch"] == torch.__version__
+    with (run / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["stage"] for row in rows} == {"warm start", "cycle"}
+    assert any(row["score_quality"] for row in rows)
+    assert tifffile.imread(run / "previews.tif").shape[-2:] == (64, 64)
+    assert any(isinstance(event, Checkpointed) for event in events)
+
+
+def test_resumed_is_as_if_never_stopped(movie: Movie, fast: Settings, tmp_path: Path) -> None:
+    whole, _ = tmp_path / "whole", tmp_path / "halves"
+    collect(train(movie, fast, run=whole))
+    expected = load_tensors(whole / "checkpoint.safetensors")[0]
+    for stop_at in (8, 30):  # within the warm start, within the cycle
+        run = tmp_path / f"stopped after {stop_at}"
+        events, _ = collect(train(movie, fast, run=run), stop_at=stop_at)
+        last = events[-1]
+        assert isinstance(last, Finished)
+        assert 0 < last.step < 12
+        resumed, _ = collect(train(movie, fast, run=run, resume=True))
+        assert isinstance(resumed[0], Started)
+        assert resumed[0].first_step == last.step
+        found = load_tensors(run / "checkpoint.safetensors")[0]
+        assert found.keys() == expected.keys()
+        for name, tensor in expected.items():
+            if not name.startswith("best."):
+                torch.testing.assert_close(found[name], tensor, rtol=0, atol=0)
+
+
+def test_a_closed_stream_leaves_a_run_that_can_be_resumed(movie: Movie, fast: Settings, tmp_path: Path) -> None:
+    rare = changed(fast, {"run": {"checkpoint_every_s": 1e6}})
+    stream = train(movie, rare, run=tmp_path)
+    while not (isinstance(event := next(stream), Step | Score) and event.step >= 4):
+        pass
+    stream.close()
+    events, _ = collect(train(movie, rare, run=tmp_path, resume=True))
+    assert isinstance(events[0], Started)
+    assert events[0].first_step >= 4
+
+
+KILLED = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from small_runs import *
+from napari_noise2atom.simulate.noisy import simulate_movie
+from napari_noise2atom.settings import MovieSettings, preset
+from napari_noise2atom.training import train
+movie = simulate_movie(MovieSettings(frames=6, size_px=64)).noisy
+endless = changed(preset("compact"), FAST, {"warm_start": {"steps": 10**6}})
+for event in train(movie, endless, run=Path(sys.argv[1])):
+    print(type(event).__name__, getattr(event, "step", 0), flush=True)
+"""
+
+
+def test_killed_at_any_moment_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for kill_after in (2, 5):
+        command = [sys.executable, "-c", KILLED, str(run), str(Path(__file__).parent)]
+        if kill_after == 5:
+            command[2] = KILLED.replace("run=Path(sys.argv[1])", "run=Path(sys.argv[1]), resume=True")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        seen = 0
+        for line in process.stdout:
+            seen += line.startswith("Checkpointed")
+            if seen == kill_after:
+                checkpointed = int(line.split()[1])
+                break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        progress = load_tensors(run / "checkpoint.safetensors")[1]["progress"]
+        assert progress["step"] >= checkpointed
+        assert load_model(run).weights
+
+
+def test_a_run_is_never_overwritten(movie: Movie, fast: Settings, tmp_path: Path) -> None:
+    collect(train(movie, fast, run=tmp_path), stop_at=6)
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(ValueError, match="holds a run already"):
+        next(train(movie, fast, run=tmp_path))
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_what_cannot_be_resumed_is_said(movie: Movie, fast: Settings, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="start a new run"):
+        next(train(movie, fast, run=tmp_path, resume=True))
+    collect(train(movie, fast, run=tmp_path / "run"), stop_at=6)
+    with pytest.raises(ValueError, match="another network"):
+        next(train(movie, changed(fast, {"network": {"channels": 12}}), run=tmp_path / "run", resume=True))
+    with pytest.raises(ValueError, match="no settings"):
+        load_run_settings(tmp_path)
+
+
+def test_bad_frames_are_told_and_left_out(movie: Movie, fast: Settings) -> None:
+    data = np.asarray(movie.data, np.float32).copy()
+    data[2, 5, 5], data[7] = np.nan, 3
+    events, model = collect(train(Movie(data), fast))
+    alarms = [event for event in events if isinstance(event, Alarm)]
+    assert alarms[0].kind == "bad frames"
+    assert "2, 7" in alarms[0].message
+    assert all(bool(weight.isfinite().all()) for weight in model.weights.values())
+
+
+def test_useless_movies_are_refused(fast: Settings) -> None:
+    with pytest.raises(ValueError, match="smaller than a training crop"):
+        next(train(Movie(np.random.default_rng(0).random((5, 32, 32))), fast))
+    with pytest.raises(ValueError, match="no usable frame"):
+        next(train(Movie(np.full((5, 64, 64), np.nan)), fast))
+
+
+def test_paper_takes_the_papers_steps(movie: Movie) -> None:
+    settings = changed(
+        preset("paper"),
+        {
+            "simulation": {"crop_px": 40, "lattice_px": 64},
+            "network": {"architecture": "compact", "channels": 4},
+            "training": {"epochs": 1, "batch_size": 6, "sampled_frames": 12},
+            "run": FAST["run"],
+        },
+    )
+    events, _ = collect(train(movie, settings))
+    steps = [event for event in events if isinstance(event, Step)]
+    assert {event.stage for event in steps} == {"cycle"}
+    assert set(steps[0].losses) == {"critic", "adversarial", "low-frequency cycle", "cycle"}
+    assert events[0].total_steps == 2  # type: ignore[union-attr]
