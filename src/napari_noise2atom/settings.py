@@ -107,8 +107,18 @@ class DetectorSettings(_Group):
     """Standard deviation of the horizontal displacement of a scan line [px]."""
     read_noise_counts: NonNegative = 60.0
     """Standard deviation of the read-out noise [counts]."""
-    saturation_counts: Positive = 4095.0
+    floor_counts: float = 0.0
+    """Smallest grey value that the detector records [counts]."""
+    saturation_counts: float = 4095.0
     """Largest grey value that the detector records [counts]."""
+
+    @model_validator(mode="after")
+    def _range_is_ordered(self) -> Self:
+        if self.floor_counts >= self.saturation_counts:
+            raise ValueError(
+                f"floor_counts {self.floor_counts} is not below saturation_counts {self.saturation_counts}"
+            )
+        return self
 
 
 class MovieSettings(_Group):

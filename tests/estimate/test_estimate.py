@@ -9,7 +9,7 @@ from napari_noise2atom.estimate import estimate, propose
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import PRESETS, Settings
 
-IN_COUNTS = {"offset_counts", "gain_counts", "read_noise_counts", "saturation_counts"}
+IN_COUNTS = {"offset_counts", "gain_counts", "read_noise_counts", "floor_counts", "saturation_counts"}
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +93,11 @@ ODD_MOVIES = {
 def test_proposals_are_valid_settings_for_every_movie(name, preset):
     proposed, _ = propose(Movie(ODD_MOVIES[name]), PRESETS[preset])
     assert Settings.model_validate_json(proposed.model_dump_json()) == proposed
+
+
+@pytest.mark.parametrize("shift", [-1000, -1e5])
+def test_negative_grey_values_are_as_good(movie, found, shift):
+    moved = Movie((np.asarray(movie.data).astype(np.float32) + shift) / 1000)
+    settings, estimated = propose(moved, PRESETS["compact"])
+    assert estimated.spot_variance_px2 == pytest.approx(found.spot_variance_px2, rel=0.02)
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings

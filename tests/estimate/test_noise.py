@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_noise2atom.estimate.noise import measure_noise, saturation, undo_afterglow
+from napari_noise2atom.estimate.noise import measure_noise, recorded_range, undo_afterglow
 from napari_noise2atom.estimate.sample import sample_runs
 from napari_noise2atom.settings import DetectorSettings
 from napari_noise2atom.simulate.detector import record
@@ -40,15 +40,17 @@ def test_undoing_the_afterglow_restores_all_but_the_first_column(afterglow):
     np.testing.assert_allclose(undo_afterglow(blurred, afterglow)[..., 1:], signal[..., 1:], atol=1e-5)
 
 
-def test_saturation_is_the_largest_value_if_many_pixels_have_it():
-    frames = np.full((1, 2, 64, 64), 3, np.float32)
-    saturated = DetectorSettings(saturation_counts=2000)
-    assert saturation(record(frames, saturated, np.random.default_rng(0))) == 2000
+def test_limits_are_the_extreme_values_if_many_pixels_have_them():
+    frames = np.tile(np.linspace(0, 3, 64, dtype=np.float32), (1, 4, 64, 1))
+    limited = DetectorSettings(offset_counts=0, floor_counts=-50, saturation_counts=2000)
+    assert recorded_range(record(frames, limited, np.random.default_rng(0))) == (-50, 2000)
 
 
-def test_without_saturation_it_is_far_above_the_movie():
-    runs = np.arange(2 * 64 * 64, dtype=np.float32).reshape(1, 2, 64, 64)
-    assert saturation(runs) == 4 * runs.max()
+def test_without_limits_they_are_far_from_the_movie():
+    runs = np.arange(2 * 64 * 64, dtype=np.float32).reshape(1, 2, 64, 64) - 1000
+    floor, saturation = recorded_range(runs)
+    assert floor < runs.min() - np.ptp(runs)
+    assert saturation > runs.max() + np.ptp(runs)
 
 
 def test_saturated_pixels_do_not_spoil_the_noise(simulated):

@@ -8,7 +8,7 @@ from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import CleanSettings, DetectorSettings, SceneSettings, Settings
 
 from .background import measure_background
-from .noise import measure_noise, saturation, undo_afterglow
+from .noise import measure_noise, recorded_range, undo_afterglow
 from .sample import sample_runs
 from .spots import measure_spots
 
@@ -29,6 +29,8 @@ class Estimate:
     """Share of the signal that remains in the next pixel along x."""
     read_noise_counts: float
     """Standard deviation of the read-out noise."""
+    floor_counts: float
+    """Smallest grey value that the detector records, or one far below the movie's."""
     saturation_counts: float
     """Grey value at which the detector saturates, or one far above the movie's."""
     background_e: float
@@ -69,6 +71,7 @@ def estimate(movie: Movie) -> Estimate:
     runs = sample_runs(movie)
     noise = measure_noise(runs)
     restored = undo_afterglow(runs, noise.afterglow)
+    floor, saturation = recorded_range(runs)
     spots = measure_spots(restored)
     background = measure_background(restored, spots.variance_px2)
     level = max(background.level_counts - noise.offset_counts, 1e-3 * noise.gain_counts)
@@ -78,7 +81,8 @@ def estimate(movie: Movie) -> Estimate:
         pulse_shape=noise.pulse_shape,
         afterglow=noise.afterglow,
         read_noise_counts=noise.read_noise_counts,
-        saturation_counts=saturation(runs),
+        floor_counts=floor,
+        saturation_counts=saturation,
         background_e=level / noise.gain_counts,
         background_gradient=float(np.clip(background.gradient_counts / level, 0, 2)),
         background_texture=float(np.clip(background.texture_counts / level, 0, 1)),
@@ -121,6 +125,7 @@ def propose(movie: Movie, base: Settings) -> tuple[Settings, Estimate]:
         pulse_shape=found.pulse_shape,
         afterglow=found.afterglow,
         read_noise_counts=found.read_noise_counts,
+        floor_counts=found.floor_counts,
         saturation_counts=found.saturation_counts,
         line_jitter_px=base.detector.line_jitter_px,
     )

@@ -12,7 +12,7 @@ from scipy.optimize import curve_fit
 
 from .sample import neighbour_mean
 
-__all__ = ["Noise", "measure_noise", "saturation", "undo_afterglow"]
+__all__ = ["Noise", "measure_noise", "recorded_range", "undo_afterglow"]
 
 FOURTH_DIFFERENCE = np.array([1, -4, 6, -4, 1]) / np.sqrt(70)
 """High-pass along y of unit noise gain; it passes less than 1 % of the power of a spot of variance 1 px²."""
@@ -74,8 +74,8 @@ def measure_noise(runs: NDArray[np.float32]) -> Noise:
     return Noise(offset, gain, 1 / (by_variance / gain - 1), afterglow, float(np.sqrt(read)))
 
 
-def saturation(runs: NDArray[np.float32]) -> float:
-    """Return the grey value at which the detector saturates; without saturation, four times the range.
+def recorded_range(runs: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the grey values at which the detector clips; where it does not, values far outside the movie's.
 
     Parameters
     ----------
@@ -84,11 +84,13 @@ def saturation(runs: NDArray[np.float32]) -> float:
 
     Returns
     -------
-    float
-        Largest grey value that can be recorded [counts].
+    floor, saturation : float
+        Smallest and largest grey value that can be recorded [counts].
     """
     low, high = float(runs.min()), float(runs.max())
-    return high if _saturated(runs).any() else low + 4 * (high - low)
+    room = 4 * (high - low)
+    floor = low if _clipped(runs, low).any() else low - room
+    return floor, high if _clipped(runs, high).any() else high + room
 
 
 def _slope(mean: NDArray[np.float64], variance: NDArray[np.float64]) -> float:
@@ -117,10 +119,10 @@ def undo_afterglow(frames: NDArray[np.float32], afterglow: float) -> NDArray[np.
     return restored
 
 
-def _saturated(runs: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tell which pixels are at the movie's largest value, if many are."""
-    full = runs == runs.max()
-    return full if full.sum() > max(3, 1e-4 * full.size) else np.zeros_like(full)
+def _clipped(runs: NDArray[np.float32], limit: float) -> NDArray[np.bool_]:
+    """Tell which pixels are at the movie's smallest or largest value, if many are."""
+    there = runs == np.float32(limit)
+    return there if there.sum() > max(3, 1e-4 * there.size) else np.zeros_like(there)
 
 
 def _noise_along_x(runs: NDArray[np.float32], lags: int = 6) -> NDArray[np.float64]:
@@ -155,7 +157,7 @@ def _cumulants_by_brightness(
     Brightness is judged by the neighbouring frames, whose noise is another one.
     """
     guide = gaussian_filter(neighbour_mean(runs, 2), (0, 0, 1.5, 1.5))[:, :, 2:-2].ravel()
-    full = _saturated(runs)[:, :, 2:-2].ravel()
+    full = _clipped(runs, float(runs.max()))[:, :, 2:-2].ravel()
     weights = FOURTH_DIFFERENCE.astype(np.float32)
     high = convolve1d(runs, weights, axis=2)[:, :, 2:-2].ravel()
     mean = convolve1d(runs, weights**2, axis=2)[:, :, 2:-2].ravel()

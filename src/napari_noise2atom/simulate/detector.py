@@ -28,7 +28,7 @@ def record(
     Returns
     -------
     array, shape (..., y, x), float32
-        Grey values in [0, saturation] [counts].
+        Grey values in [floor, saturation] [counts].
     """
     counts = rng.poisson(jitter_lines(electrons, detector.line_jitter_px, rng))
     # The sum of N gamma distributed pulses of shape k is gamma distributed with shape N k.
@@ -45,7 +45,7 @@ def record(
     signal += detector.read_noise_counts * rng.standard_normal(electrons.shape, dtype=np.float32)
     if quantise:
         np.rint(signal, out=signal)
-    return np.clip(signal, 0, detector.saturation_counts, out=signal)
+    return np.clip(signal, detector.floor_counts, detector.saturation_counts, out=signal)
 
 
 def jitter_lines(electrons: NDArray[np.float32], jitter_px: float, rng: np.random.Generator) -> NDArray[np.float32]:

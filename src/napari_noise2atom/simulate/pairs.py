@@ -69,7 +69,7 @@ def simulate_pairs(n: int, size_px: int, settings: Settings, rng: np.random.Gene
     spots = render_spots(paths[..., 0], paths[..., 1], weight[:, None], variance[:, None, None], size)
     background = np.stack([_background(size, settings, rng) for _ in range(n)])
     electrons = scene.atom_peak_e * spots + background[:, None]
-    noisy = record(electrons, _another_detector(settings.detector, rng), rng)
+    noisy = record(electrons, _another_detector(settings.detector, rng), rng, quantise=False)
     clean = spots[:, frames // 2] * (2 / settings.simulation.atoms_per_position) - 1
     return Pairs(noisy, np.minimum(clean, 1, out=clean))
 
