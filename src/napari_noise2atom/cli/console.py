@@ -36,7 +36,8 @@ def _console(stream: Any) -> Console:
 
 def say(console: Console, text: str, style: str | None = None) -> None:
     """Print a sentence as it is: no markup, and unbroken where there is no terminal."""
-    console.print(text, style=style, markup=False, soft_wrap=not console.is_terminal)
+    # As Text, because a style given to print would colour a progress bar below, too.
+    console.print(Text(text, style=style or ""), soft_wrap=not console.is_terminal)
 
 
 def table(title: str, rows: Iterable[tuple[str, ...]], header: tuple[str, ...] = ()) -> Table:
