@@ -255,7 +255,7 @@ class Learner:
 
     def _descend(self, name: str, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):
-            raise NonFiniteLossError(f"the {name} loss is {float(loss)}")
+            raise NonFiniteLossError(f"the {name} loss is {loss.item()}")
         optimiser = self.optimisers[name]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -194,7 +194,7 @@ class _Session:
                 failures = 0
             except NonFiniteLossError as error:
                 failures += 1
-                yield from self._non_finite(str(error))
+                yield from self._non_finite(str(error), failures)
                 if failures >= MOST_NON_FINITE:
                     break
                 continue
@@ -307,9 +307,10 @@ class _Session:
         """Repair a useless mapping: go back to the best state, or to the start, with other random numbers."""
         if not self.settings.training.guards:
             yield from self._alarm(kind, f"{message}; switch on the guards, or train again with another seed")
-        elif self.progress.attempt >= MOST_REPAIRS:
+        elif self.progress.repairs >= MOST_REPAIRS:
             yield from self._alarm(kind, f"{message}; {MOST_REPAIRS} repairs did not help, the best model is kept")
         else:
+            self.progress.repairs += 1
             self.repair()
             back = "the last good state" if self.good else "a fresh start"
             yield from self._alarm(kind, f"{message}; repaired: training goes on from {back}")
@@ -321,11 +322,17 @@ class _Session:
         if self.good is not None:
             self.learner.restore(self.good)
 
-    def _non_finite(self, message: str) -> Stream:
-        """Leave out a step whose loss is not finite."""
-        if self.settings.training.guards:
+    def _non_finite(self, message: str, failures: int) -> Stream:
+        """Leave out a step whose loss is not finite: other random numbers next time, and another state if need be."""
+        if failures == MOST_NON_FINITE // 2:
             self.repair()
-        yield from self._alarm("non-finite", f"{message}; the step was left out. Check the movie for extreme values")
+        else:
+            self.progress.attempt += 1
+            self.learner.attempt = self.progress.attempt
+        if failures in (1, MOST_NON_FINITE):
+            yield from self._alarm(
+                "non-finite", f"{message}; the step was left out. Check the movie for extreme values"
+            )
 
     def _preview(self, denoised: NDArray[np.float32]) -> Preview:
         indices = self.probe.patches.indices[:PREVIEW_FRAMES]

@@ -39,6 +39,8 @@ class Progress:
     warm_steps: int | None = None
     """Steps that the warm start took; None while it goes on."""
     attempt: int = 0
+    """Number of the stream of random numbers."""
+    repairs: int = 0
     best_step: int = 0
     best_scores: dict[str, float] = field(default_factory=dict)
     best_failed: bool = True
