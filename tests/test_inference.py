@@ -304,7 +304,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     before, after = map(float, done.stdout.split())
     # The result alone has 160 MB, all mapped pages of which count; the cache of raw frames has at most 256 MB.
     assert after - before < 500
-    assert after < 1500
+    assert after < 2500  # of which torch itself takes a good part
 
 
 def test_works_within_other_schedulers() -> None:

@@ -74,7 +74,7 @@ class CleanSettings(_Group):
 class SceneSettings(_Group):
     """What the beam meets: brightness of atoms and support film, and how they move."""
 
-    atom_peak_e: Positive = 1.0
+    atom_peak_e: Positive = 1.12
     """Expected electrons in the brightest pixel of a single atom [e/px]."""
     background_e: NonNegative = 0.6
     """Expected electrons per pixel of the support film [e/px]."""
@@ -101,7 +101,7 @@ class DetectorSettings(_Group):
     """Mean grey value of one electron [counts/e]."""
     pulse_shape: Positive = 1.8
     """Shape of the gamma distribution of one electron's pulse height; a large value means equal pulses."""
-    afterglow: Annotated[float, Field(ge=0, lt=1)] = 0.36
+    afterglow: Annotated[float, Field(ge=0, lt=1)] = 0.34
     """Share of the signal that remains in the next pixel of the fast scan axis x."""
     line_jitter_px: NonNegative = 0.2
     """Standard deviation of the horizontal displacement of a scan line [px]."""
@@ -138,9 +138,9 @@ class MovieSettings(_Group):
     """Number of clusters."""
     cluster_atoms: Count = 5
     """Mean number of atoms in a cluster."""
-    single_atoms: Annotated[int, Field(ge=0)] = 16
+    single_atoms: Annotated[int, Field(ge=0)] = 18
     """Number of single atoms."""
-    bond_px: Positive = 9.0
+    bond_px: Positive = 14.0
     """Distance of neighbouring atoms in a cluster [px]."""
     scene: SceneSettings = SceneSettings()
     """Brightness and motion."""
@@ -191,14 +191,14 @@ class TrainingSettings(_Group):
     """Crops per step."""
     sampled_frames: Count = 120
     """Frames drawn from the movie for training."""
-    learning_rate: Positive = 5e-5
-    """Learning rate of RMSProp for the generators and the critic."""
+    learning_rate: Positive = 2e-5
+    """Learning rate of RMSProp for the generators and the critic; 5e-5 in the paper."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Momentum of RMSProp."""
     critic_steps: Count = 5
     """Critic updates per step."""
-    adversarial_weight: NonNegative = 5.0
-    """Weight α of the adversarial loss (eq. 8)."""
+    adversarial_weight: NonNegative = 0.05
+    """Weight α of the adversarial loss (eq. 8); 5 in the paper."""
     cycle_weight: NonNegative = 1.0
     """Weight β of the cycle consistency loss (eq. 8)."""
     gradient_penalty: NonNegative = 10.0
@@ -209,9 +209,9 @@ class TrainingSettings(_Group):
     """Variance of the Gaussian low-pass [px²]."""
     joint: bool = True
     """One update of all generator losses from a shared forward pass, instead of the paper's three updates."""
-    masked_weight: NonNegative = 1.0
+    masked_weight: NonNegative = 2.0
     """Weight of the full-frequency cycle on raw pixels that are hidden from s2c; 0 in the paper."""
-    pairs_weight: NonNegative = 1.0
+    pairs_weight: NonNegative = 10.0
     """Weight of the simulated pairs, which keep what the warm start learned; 0 in the paper."""
     average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay per step of the averaged weights of s2c that are scored and kept; 0 keeps the last weights."""
@@ -269,6 +269,8 @@ def _paper() -> Settings:
         network=NetworkSettings(architecture="paper", frames_in=1),
         warm_start=WarmStartSettings(steps=0),
         training=TrainingSettings(
+            learning_rate=5e-5,
+            adversarial_weight=5,
             joint=False,
             masked_weight=0,
             pairs_weight=0,
@@ -280,11 +282,15 @@ def _paper() -> Settings:
 
 
 PRESETS: dict[PresetName, Settings] = {
-    "default": Settings(preset="default"),
+    "default": Settings(
+        preset="default", network=NetworkSettings(channels=32), warm_start=WarmStartSettings(steps=4000)
+    ),
     "paper": _paper(),
     "compact": Settings(
         preset="compact",
         simulation=CleanSettings(crop_px=64, lattice_px=128, positions_min=19, positions_max=38),
+        warm_start=WarmStartSettings(steps=1500),
+        training=TrainingSettings(epochs=30, critic_steps=2),
     ),
 }
 """``paper`` follows the publication, ``default`` serves best by measurement, ``compact`` is for two CPU cores."""

@@ -4,9 +4,10 @@ import pytest
 from napari_noise2atom.estimate.noise import undo_afterglow
 from napari_noise2atom.estimate.sample import sample_runs
 from napari_noise2atom.estimate.spots import Spots, measure_spots
+from napari_noise2atom.settings import DetectorSettings
 from napari_noise2atom.simulate.noisy import SimulatedMovie
 
-AFTERGLOW = 0.36
+AFTERGLOW = DetectorSettings().afterglow
 APART, CROWDED = 5.8, 4.0
 """Bonds in standard deviations of a spot."""
 

@@ -67,9 +67,9 @@ def test_atoms_are_where_the_truth_says():
         margin = np.all((places > 20) & (places < 235), axis=-1)
         for place in places[(distance.min(axis=1) > 20) & margin]:
             corner = np.round(place).astype(int) - 6
-            window = clean[corner[0] : corner[0] + 13, corner[1] : corner[1] + 13] - 0.6
+            window = clean[corner[0] : corner[0] + 13, corner[1] : corner[1] + 13] - SceneSettings().background_e
             centre = np.stack([(window * i).sum() for i in np.mgrid[:13, :13]]) / window.sum() + corner
-            assert window.max() == pytest.approx(1, abs=0.05)
+            assert window.max() == pytest.approx(SceneSettings().atom_peak_e, rel=0.05)
             np.testing.assert_allclose(centre, place, atol=0.1)
             found += 1
     assert found > 40

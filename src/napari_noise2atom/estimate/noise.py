@@ -17,9 +17,11 @@ __all__ = ["Noise", "measure_noise", "recorded_range", "undo_afterglow"]
 FOURTH_DIFFERENCE = np.array([1, -4, 6, -4, 1]) / np.sqrt(70)
 """High-pass along y of unit noise gain; it passes less than 1 % of the power of a spot of variance 1 px²."""
 BINS = 24
-FEWEST_BINS = 4
-MOST_SATURATED = 0.003
+FEWEST_BINS = BINS // 2
+MOST_SATURATED = 0.01
 """Share of saturated pixels beyond which a bin's variance is too small to be used."""
+SLACK = 1.3
+"""By which the slope may miss what the third cumulant allows; beyond, it is the slope that is wrong."""
 ASSUMED_PULSE_SHAPE = 4.0
 """Where there is no afterglow that tells shot noise from read-out noise."""
 LEAST_AFTERGLOW = 0.08
@@ -65,12 +67,15 @@ def measure_noise(runs: NDArray[np.float32]) -> Noise:
         shot_by_bin = np.maximum(variance - read, 1e-3 * variance)
         dim = slice(0, (len(mean) + 1) // 2)  # atoms in motion would add a third cumulant of their own
         by_third = float(third[dim].sum() / shot_by_bin[dim].sum()) * f2 / f3
+        # whatever the pulse heights, by_third / 2 ≤ by_variance ≤ by_third
+        if by_third > 0:
+            by_variance = float(np.clip(by_variance, by_third / 2 / SLACK, by_third * SLACK))
         gain = float(np.clip(2 * by_variance - by_third, by_variance / 2, by_variance / 1.02))
     else:
         gain = by_variance / (1 + 1 / ASSUMED_PULSE_SHAPE)
         expected = gain * (1 + 2 / ASSUMED_PULSE_SHAPE)
         read = float(np.clip(variance[0] - third[0] / expected, 0, 0.98 * variance[0]))
-    offset = float(np.mean(mean - (variance - read) / slope))
+    offset = float(np.mean(mean - (variance - read) / (by_variance * f2)))
     return Noise(offset, gain, 1 / (by_variance / gain - 1), afterglow, float(np.sqrt(read)))
 
 

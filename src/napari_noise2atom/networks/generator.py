@@ -11,7 +11,7 @@ STRIDE_PX = 8
 
 
 class Generator(nn.Module):
-    """A network that maps images of one domain to the other, of any size, in [-1, 1].
+    """A network that maps images of one domain to the other, of any size, in about [-1, 1].
 
     Input has the shape (n, ``frames_in + noise_channels``, h, w), output (n, 1, h, w).
 
@@ -40,7 +40,7 @@ class Generator(nn.Module):
         return self.frames_in + self.noise_channels
 
     def forward(self, images: Tensor) -> Tensor:
-        """Translate images of shape (n, channels_in, h, w) to (n, 1, h, w), in [-1, 1]."""
+        """Translate images of shape (n, channels_in, h, w) to (n, 1, h, w), in about [-1, 1]."""
         if images.ndim != 4 or images.shape[1] != self.channels_in:
             raise ValueError(f"got a tensor of shape {tuple(images.shape)}; expected (n, {self.channels_in}, h, w)")
         height, width = images.shape[-2:]

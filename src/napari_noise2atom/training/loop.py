@@ -389,7 +389,10 @@ def _sample(movie: Movie, settings: Settings) -> tuple[tuple[int, ...], tuple[in
     crop = max(settings.simulation.crop_px, settings.training.low_pass_px)
     if min(movie.shape[1:]) < crop:
         size = f"{movie.shape[1]} × {movie.shape[2]}"
-        raise ValueError(f"{movie.name}: frames of {size} px are smaller than a training crop of {crop} px")
+        raise ValueError(
+            f"{movie.name}: frames of {size} px are smaller than a training crop of {crop} px; "
+            "set simulation.crop_px to less"
+        )
     wanted = min(settings.training.sampled_frames, len(movie))
     order = np.random.default_rng((settings.run.seed, 98)).permutation(len(movie))
     good: list[int] = []

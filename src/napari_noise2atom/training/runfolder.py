@@ -53,12 +53,11 @@ class RunFolder:
     Parameters
     ----------
     path : Path
-        The folder; made if it is not there.
+        The folder; made when the run begins.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
         self._rows: list[dict[str, Any]] = []
         self._previews: list[NDArray[np.float32]] = []
 
@@ -68,7 +67,8 @@ class RunFolder:
         return (self.path / CHECKPOINT).is_file()
 
     def begin(self, settings: Settings, device: str) -> None:
-        """Write what the run is and where it runs."""
+        """Make the folder, and write what the run is and where it runs."""
+        self.path.mkdir(parents=True, exist_ok=True)
         self._write(SETTINGS, settings.model_dump_json(indent=2))
         environment = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
