@@ -16,26 +16,27 @@ def measured(result: SimulatedMovie) -> Spots:
     return measure_spots(undo_afterglow(sample_runs(result.noisy), AFTERGLOW))
 
 
-def clusters(simulated, variance_px2: float, bond_sigmas: float) -> SimulatedMovie:
+def clusters(simulated, variance_px2: float, bond_sigmas: float, seed: int) -> SimulatedMovie:
     """Simulate clusters and single atoms, narrow spots being brighter."""
     bond = max(9.0, bond_sigmas * np.sqrt(variance_px2))
-    return simulated(spot_variance_px2=variance_px2, bond_px=bond, atom_peak_e=max(1, 5 / variance_px2), seed=2)
+    peak = max(1, 5 / variance_px2)
+    return simulated(spot_variance_px2=variance_px2, bond_px=bond, atom_peak_e=peak, seed=seed)
 
 
-@pytest.mark.parametrize("variance_px2", [1, 2, 3, 5, 7, 10, 14, 20])
-def test_variance_and_density_of_spots_are_found(simulated, variance_px2):
-    result = clusters(simulated, variance_px2, APART)
-    spots = measured(result)
-    assert spots.certain
-    assert spots.variance_px2 == pytest.approx(variance_px2, rel=0.15)
-    atoms = np.isfinite(result.positions[..., 0]).sum(axis=1).mean() / 128**2
+@pytest.mark.parametrize(
+    ("variance_px2", "bond_sigmas"),
+    [(1, APART), (2, APART), (3, APART), (5, APART), (7, APART), (10, APART), (14, APART), (20, APART), (10, CROWDED)],
+)
+def test_variance_and_density_of_spots_are_found(simulated, variance_px2, bond_sigmas):
+    movies = [clusters(simulated, variance_px2, bond_sigmas, seed) for seed in (0, 1, 2)]
+    spots = [measured(movie) for movie in movies]
+    assert all(found.certain for found in spots)
+    # a single movie may miss by more: docs/estimates.md
+    assert np.median([found.variance_px2 for found in spots]) == pytest.approx(variance_px2, rel=0.15)
+    density = np.median([found.density_per_px for found in spots])
+    atoms = np.mean([np.isfinite(movie.positions[..., 0]).sum(axis=1).mean() for movie in movies]) / 128**2
     least = 1 / 2 if variance_px2 <= 7 else 1 / 4  # broad spots cover each other: fewer are found
-    assert least < spots.density_per_px / atoms < 2
-
-
-@pytest.mark.parametrize("variance_px2", [7, 10])
-def test_the_variance_of_crowded_spots_is_found_within_a_fifth(simulated, variance_px2):
-    assert measured(clusters(simulated, variance_px2, CROWDED)).variance_px2 == pytest.approx(variance_px2, rel=0.2)
+    assert least < density / atoms < 2
 
 
 @pytest.mark.parametrize("walk_px", [0.3, 0.8, 2.0])

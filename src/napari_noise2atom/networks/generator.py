@@ -1,5 +1,7 @@
 """What every generator has in common, and the padding that lets it take images of any size."""
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ STRIDE_PX = 8
 """Images are padded to a multiple of this side; tiles must begin on multiples of it [px]."""
 
 
-class Generator(nn.Module):
+class Generator(nn.Module, ABC):
     """A network that maps images of one domain to the other, of any size, in about [-1, 1].
 
     Input has the shape (n, ``frames_in + noise_channels``, h, w), output (n, 1, h, w).
@@ -46,9 +48,9 @@ class Generator(nn.Module):
         height, width = images.shape[-2:]
         return self.translate(pad_to_stride(images))[..., :height, :width]
 
+    @abstractmethod
     def translate(self, images: Tensor) -> Tensor:
         """Translate images whose sides are multiples of `STRIDE_PX`."""
-        raise NotImplementedError
 
 
 class SplitGenerator(Generator):
@@ -61,17 +63,17 @@ class SplitGenerator(Generator):
     context_stride_px = 4
     """Pixels of the image per pixel of the context."""
 
+    @abstractmethod
     def coarse(self, images: Tensor) -> Tensor:
         """Encode images of shape (n, channels_in, h, w) to (n, c, h / stride, w / stride)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def context(self, coarse: Tensor) -> Tensor:
         """Process the encoded whole frame."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fine(self, images: Tensor, context: Tensor) -> Tensor:
         """Return the translated images, shape (n, 1, h, w), given their context."""
-        raise NotImplementedError
 
 
 class OutputConv(nn.Conv2d):

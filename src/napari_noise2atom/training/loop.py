@@ -1,6 +1,5 @@
 """Training as one stream of events, without a window."""
 
-import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,6 @@ from napari_noise2atom.events import (
     Step,
     TrainEvent,
 )
-from napari_noise2atom.io import find_bad_frames
 from napari_noise2atom.modelfile import TrainedModel
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import resolve_device, use_threads
@@ -31,9 +29,11 @@ from napari_noise2atom.settings import Settings
 
 from .guards import find_failure, find_gradient
 from .learner import Learner, NonFiniteLossError
-from .patches import SIDE_PX, Patches, measure_normalisation
+from .pace import Pace
+from .patches import Patches, measure_normalisation, middle_of
 from .probe import Probe, ProbeScores
 from .runfolder import Progress, RunFolder
+from .sampling import probe_frames, sample_frames
 
 __all__ = ["train"]
 
@@ -42,8 +42,6 @@ PREVIEW_FRAMES = 3
 MOST_REPAIRS = 5
 YOUNG_STEPS = 50
 MOST_NON_FINITE = 10
-CYCLE_COST = 4.0
-"""Of a step, relative to one of the warm start; only for the first guess of the time left."""
 
 Stream = Generator[TrainEvent, Command | None, None]
 Logged = TypeVar("Logged", Step, Score)
@@ -115,11 +113,11 @@ class _Session:
         self.movie, self.settings, self.folder = movie, settings, folder
         self.device = resolve_device(settings.run.device)
         self.normalisation = measure_normalisation(movie)
-        self.sampled, self.bad = _sample(movie, settings)
+        self.sampled, self.bad = sample_frames(movie, settings)
         frames_in = settings.network.frames_in
         rng = np.random.default_rng((settings.run.seed, 99))
         self.patches = Patches.of(movie, self.sampled, frames_in, self.normalisation, rng)
-        probed = _probe_frames(movie, settings.run.probe_frames, self.sampled)
+        probed = probe_frames(movie, settings.run.probe_frames, self.sampled)
         self.probe = Probe(Patches.of(movie, probed, frames_in, self.normalisation), self.device)
         self.learner = self._fresh_learner(0)
         self.progress = Progress()
@@ -127,8 +125,7 @@ class _Session:
         self.good: dict[str, Tensor] | None = None
         self.stopped = False
         self.told: set[str] = set()
-        self._clock = time.monotonic()
-        self._stage_seconds: dict[Stage, tuple[int, float]] = {}
+        self.pace = Pace(settings, self.progress)
 
     def _fresh_learner(self, attempt: int) -> Learner:
         return Learner(self.settings, self.patches, self.normalisation, self.device, attempt)
@@ -137,6 +134,7 @@ class _Session:
         """Go on where the folder's checkpoint is."""
         assert self.folder is not None
         state, best, self.progress = self.folder.load()
+        self.pace = Pace(self.settings, self.progress)
         self.learner.attempt = self.progress.attempt
         try:
             self.learner.restore(state)
@@ -163,7 +161,7 @@ class _Session:
         first = self.progress.step
         if self.folder is not None:
             self.folder.begin(self.settings, str(self.device))
-        self._clock = time.monotonic()
+        self.pace.start()
         yield from self._emit(Started(self.settings, str(self.device), self.total_steps, first))
         if self.bad:
             yield from self._alarm("bad frames", f"left out: {_list(self.bad)} hold NaN, inf or a single grey value")
@@ -174,7 +172,7 @@ class _Session:
         if self.folder is not None:
             yield from self._emit(Checkpointed(self.progress.step, self.folder.path))
         reason: Literal["done", "stopped", "time is up"]
-        reason = "stopped" if self.stopped else "time is up" if self._time_is_up else "done"
+        reason = "stopped" if self.stopped else "time is up" if self.pace.time_is_up else "done"
         progress = self.progress
         yield Finished(reason, progress.step, progress.seconds, progress.best_step, dict(progress.best_scores))
 
@@ -183,8 +181,8 @@ class _Session:
         run = self.settings.run
         told = shown = kept = self.progress.seconds
         failures = 0
-        while not self.stopped and not self._time_is_up:
-            if self.progress.warm_steps is None and self._warm_is_over:
+        while not self.stopped and not self.pace.time_is_up:
+            if self.progress.warm_steps is None and self.pace.warm_is_over:
                 yield from self._end_warm_start()
                 continue
             if self.progress.step >= self.total_steps:
@@ -201,9 +199,9 @@ class _Session:
             now = self.progress.seconds
             if now - told >= 1 / STEP_EVENTS_PER_S:
                 told = now
-                yield from self._emit(
-                    self._log(Step(self.stage, self.progress.step, self.total_steps, losses, now, self._left()))
-                )
+                total = self.total_steps
+                event = Step(self.stage, self.progress.step, total, losses, now, self.pace.left(total))
+                yield from self._emit(self._log(event))
             if now - shown >= run.preview_every_s:
                 yield from self._score()
                 shown = self.progress.seconds
@@ -216,12 +214,11 @@ class _Session:
         """Do one step of the present stage."""
         progress = self.progress
         if progress.warm_steps is None:
-            losses = self.learner.warm_step(progress.step, self._warm_progress)
+            losses = self.learner.warm_step(progress.step, self.pace.warm_progress)
         else:
             losses = self.learner.cycle_step(progress.step - progress.warm_steps)
         progress.step += 1
-        stage, (steps, seconds) = self.stage, self._stage_seconds.get(self.stage, (0, 0.0))
-        self._stage_seconds[stage] = steps + 1, seconds + self._tick()
+        self.pace.count_step(self.stage)
         return losses
 
     def _end_warm_start(self) -> Stream:
@@ -230,43 +227,6 @@ class _Session:
             yield from self._score()
         self.progress.warm_steps = self.progress.step
 
-    @property
-    def _budget(self) -> float:
-        return 60 * self.settings.run.max_minutes
-
-    @property
-    def _time_is_up(self) -> bool:
-        return 0 < self._budget <= self.progress.seconds
-
-    @property
-    def _warm_progress(self) -> float:
-        warm = self.settings.warm_start
-        by_time = self.progress.seconds / (self._budget * warm.share) if self._budget * warm.share else 0.0
-        return min(1.0, max(by_time, self.progress.step / max(1, warm.steps)))
-
-    @property
-    def _warm_is_over(self) -> bool:
-        return self.settings.warm_start.steps == 0 or self._warm_progress >= 1
-
-    def _left(self) -> float:
-        """Estimate the seconds to the end."""
-        warm = self._rate("warm start") or self._rate("cycle") / CYCLE_COST
-        cycle = self._rate("cycle") or CYCLE_COST * warm
-        steps, progress = self.total_steps, self.progress
-        if progress.warm_steps is None:
-            first = self.settings.warm_start.steps
-            ahead = warm * (first - progress.step)
-            if self._budget:
-                ahead = min(ahead, self._budget * self.settings.warm_start.share - progress.seconds)
-            left = ahead + cycle * (steps - first)
-        else:
-            left = cycle * (steps - progress.step)
-        return max(0.0, min(left, self._budget - progress.seconds) if self._budget else left)
-
-    def _rate(self, stage: Stage) -> float:
-        steps, seconds = self._stage_seconds.get(stage, (0, 0.0))
-        return seconds / steps if steps else 0.0
-
     def _score(self) -> Stream:
         """Score the averaged weights; keep them if they are the best, raise alarms if they are bad."""
         scores = self.probe.score(self.learner.average)
@@ -274,7 +234,7 @@ class _Session:
         best = self._is_best(scores, failed=failure is not None)
         if best:
             self._keep(scores, failed=failure is not None)
-        self._tick()
+        self.pace.count()
         yield from self._emit(self._log(Score(self.progress.step, scores.values, best)))
         yield from self._emit(self._preview(scores.denoised))
         if failure is not None and self._is_mature:
@@ -338,7 +298,7 @@ class _Session:
         indices = self.probe.patches.indices[:PREVIEW_FRAMES]
         if self.folder is not None:
             self.folder.show(denoised[: len(indices)])
-        raw = np.stack([_middle(self.movie.frame(index)) for index in indices])
+        raw = np.stack([middle_of(self.movie.frame(index)) for index in indices])
         return Preview(self.progress.step, indices, raw, denoised[: len(indices)])
 
     def _alarm(self, kind: str, message: str) -> Stream:
@@ -353,13 +313,6 @@ class _Session:
         if self.folder is not None:
             self.folder.log(event, self.stage, self.progress.seconds)
         return event
-
-    def _tick(self) -> float:
-        """Add the time since the last call to the run's; the listener's time between two events counts too."""
-        now = time.monotonic()
-        passed, self._clock = now - self._clock, now
-        self.progress.seconds += passed
-        return passed
 
     def save(self) -> None:
         """Write a checkpoint, if there is a folder and anything to be kept."""
@@ -382,43 +335,6 @@ class _Session:
             **scores,
         }
         return TrainedModel(self.settings, self.best, self.normalisation, self.movie.pixel_size_nm, provenance)
-
-
-def _sample(movie: Movie, settings: Settings) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Draw the frames for training; return them and the bad ones that were met."""
-    crop = max(settings.simulation.crop_px, settings.training.low_pass_px)
-    if min(movie.shape[1:]) < crop:
-        size = f"{movie.shape[1]} × {movie.shape[2]}"
-        raise ValueError(
-            f"{movie.name}: frames of {size} px are smaller than a training crop of {crop} px; "
-            "set simulation.crop_px to less"
-        )
-    wanted = min(settings.training.sampled_frames, len(movie))
-    order = np.random.default_rng((settings.run.seed, 98)).permutation(len(movie))
-    good: list[int] = []
-    bad: list[int] = []
-    for start in range(0, len(order), wanted):
-        batch = [int(i) for i in order[start : start + wanted]]
-        bad += find_bad_frames(movie, batch)
-        good += [i for i in batch if i not in bad]
-        if len(good) >= wanted:
-            break
-    if len(good) < 2:
-        raise ValueError(f"{movie.name}: found {len(good)} usable frames; expected at least two that are not blank")
-    return tuple(sorted(good[:wanted])), tuple(sorted(bad))
-
-
-def _probe_frames(movie: Movie, number: int, good: tuple[int, ...]) -> tuple[int, ...]:
-    """Choose pairs of successive frames, evenly spread; good ones as far as is known."""
-    candidates = [i for i in good if i + 1 < len(movie) and not find_bad_frames(movie, [i + 1])] or [good[0]]
-    starts = np.unique(np.linspace(0, len(candidates) - 1, max(1, number // 2)).astype(int))
-    return tuple(frame for s in starts for frame in (candidates[s], min(candidates[s] + 1, len(movie) - 1)))
-
-
-def _middle(frame: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the part of a frame that is shown."""
-    top, left = (max(0, side - SIDE_PX) // 2 for side in frame.shape)
-    return frame[top : top + SIDE_PX, left : left + SIDE_PX]
 
 
 def _list(numbers: tuple[int, ...]) -> str:

@@ -11,7 +11,7 @@ from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie, is_bad_frame
 from napari_noise2atom.windows import FrameWindows
 
-__all__ = ["Patches", "hidden_places", "hide", "measure_normalisation"]
+__all__ = ["Patches", "hidden_places", "hide", "measure_normalisation", "middle_of"]
 
 SIDE_PX = 256
 """Of larger frames a square of this side is kept, at a place of its own for each frame, so that memory is bounded."""
@@ -148,3 +148,9 @@ def hide(windows: Tensor, hidden: Tensor) -> Tensor:
     blind = windows.clone()
     blind[:, middle] = torch.where(hidden, around, frame)
     return blind
+
+
+def middle_of(frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the part of a frame, shape (y, x), that `Patches.of` keeps without random numbers."""
+    top, left = (max(0, side - SIDE_PX) // 2 for side in frame.shape)
+    return frame[top : top + SIDE_PX, left : left + SIDE_PX]

@@ -1,0 +1,40 @@
+"""Which frames of a movie are used."""
+
+import numpy as np
+
+from napari_noise2atom.io import find_bad_frames
+from napari_noise2atom.movie import Movie
+from napari_noise2atom.settings import Settings
+
+__all__ = ["probe_frames", "sample_frames"]
+
+
+def sample_frames(movie: Movie, settings: Settings) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Draw the frames for training; return them and the bad ones that were met."""
+    crop = max(settings.simulation.crop_px, settings.training.low_pass_px)
+    if min(movie.shape[1:]) < crop:
+        size = f"{movie.shape[1]} × {movie.shape[2]}"
+        raise ValueError(
+            f"{movie.name}: frames of {size} px are smaller than a training crop of {crop} px; "
+            "set simulation.crop_px to less"
+        )
+    wanted = min(settings.training.sampled_frames, len(movie))
+    order = np.random.default_rng((settings.run.seed, 98)).permutation(len(movie))
+    good: list[int] = []
+    bad: list[int] = []
+    for start in range(0, len(order), wanted):
+        batch = [int(i) for i in order[start : start + wanted]]
+        bad += find_bad_frames(movie, batch)
+        good += [i for i in batch if i not in bad]
+        if len(good) >= wanted:
+            break
+    if len(good) < 2:
+        raise ValueError(f"{movie.name}: found {len(good)} usable frames; expected at least two that are not blank")
+    return tuple(sorted(good[:wanted])), tuple(sorted(bad))
+
+
+def probe_frames(movie: Movie, number: int, good: tuple[int, ...]) -> tuple[int, ...]:
+    """Choose pairs of successive frames, evenly spread; good ones as far as is known."""
+    candidates = [i for i in good if i + 1 < len(movie) and not find_bad_frames(movie, [i + 1])] or [good[0]]
+    starts = np.unique(np.linspace(0, len(candidates) - 1, max(1, number // 2)).astype(int))
+    return tuple(frame for s in starts for frame in (candidates[s], min(candidates[s] + 1, len(movie) - 1)))
