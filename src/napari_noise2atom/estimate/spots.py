@@ -22,11 +22,15 @@ SCALES_PX2 = np.geomspace(0.7, 32, 12)
 """Variances of the filters with which spots are looked for [px²]."""
 FEWEST_SPOTS = 30
 REACH = 2
+FAST = 0.5
+"""Steps from frame to frame, in standard deviations of a spot, from which on neighbours are no guide to a place."""
 LEAST_DENSITY = 1 / 150
 """Spots per spot variance that are assumed where too few are found, about one per square of 12 standard deviations."""
 GUESSED_VARIANCE_PX2 = 7.0
-CONFIRMED = 0.55
+CONFIRMED = {2: 0.55, 1: 0.55, 0: 0.4}
 """Least share of the guide's response that the frames themselves show; noise alone has 0, spots without noise 1."""
+WIDEST = {2: 2.2, 1: 2.2, 0: 4.0}
+"""Of filters, relative to the variance found; half the rows hold more noise, to which narrow filters cling."""
 PRESENT = 0.3
 """The same share for the dimmest spots that are counted, not for all together."""
 
@@ -71,24 +75,26 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
     -------
     Spots
     """
-    frames = _Blobs(_flat(runs))
-    for reach in (REACH, 1):  # neighbours further away show more, unless atoms are fast
-        guide = _Blobs(_flat(neighbour_mean(runs, reach)))
-        consistent = _consistent_variance(frames, guide)
-        variance = GUESSED_VARIANCE_PX2 if consistent is None else consistent
-        response = frames.response(variance)
-        peaks = _find(response, guide.response(variance), variance)
-        certain = consistent is not None and peaks.reliable
-        if certain:
+    for reach in (REACH, 1, 0):  # neighbours further away show more, unless atoms are fast
+        consistent = _consistent_variance(runs, reach)
+        if consistent is not None:
             break
+    variance = GUESSED_VARIANCE_PX2 if consistent is None else consistent
+    step = _step(_Blobs(_flat(runs)).response(variance).reshape(runs.shape), variance)
+    reach = reach if step < FAST * np.sqrt(variance) else 0
+    scale = variance * (1 if reach else WIDEST[0] / 2)
+    frames, guide = _frames_and_guide(runs, reach)
+    peaks = _find(frames.response(scale), guide.response(scale), scale, CONFIRMED[reach])
+    certain = consistent is not None and peaks.reliable
     bright = peaks.height[: max(FEWEST_SPOTS, peaks.present // 2)]  # the dim half holds noise
-    # the response at the scale of the spot is half its height
-    peak = 2 * float(bright.mean()) if peaks.reliable else 0.0
+    # what the Laplacian at this scale makes of a spot of unit height
+    unit = 2 * scale * variance / (scale + variance) ** 2
+    peak = float(bright.mean()) / unit if peaks.reliable else 0.0
     return Spots(
         variance_px2=variance,
         peak_counts=max(peak, 0.05 * float(runs.std())),
         density_per_px=peaks.present / runs.size if certain else LEAST_DENSITY / variance,
-        step_px=_step(response.reshape(runs.shape), variance),
+        step_px=step,
         certain=certain,
     )
 
@@ -97,11 +103,30 @@ def _flat(runs: NDArray[np.float32]) -> NDArray[np.float32]:
     return runs.reshape(-1, *runs.shape[2:])
 
 
+def _frames_and_guide(runs: NDArray[np.float32], reach: int) -> "tuple[_Blobs, _Blobs]":
+    """Return the frames and a guide whose noise is another one: their neighbours, or without reach every other row."""
+    if reach:
+        return _Blobs(_flat(runs)), _Blobs(_flat(neighbour_mean(runs, reach)))
+    return _Blobs(_from_rows(_flat(runs), 1)), _Blobs(_from_rows(_flat(runs), 0))
+
+
+def _from_rows(frames: NDArray[np.float32], first: int) -> NDArray[np.float32]:
+    """Interpolate frames from every other row; the outermost rows are repeated."""
+    rows = np.arange(frames.shape[1])
+    known = frames[:, first::2]
+    at = np.clip((rows - first) / 2, 0, known.shape[1] - 1)
+    below = np.floor(at).astype(int)
+    above = np.minimum(below + 1, known.shape[1] - 1)
+    part = (at - below).astype(np.float32)[:, None]
+    interpolated: NDArray[np.float32] = known[:, below] * (1 - part) + known[:, above] * part
+    return interpolated
+
+
 class _Blobs:
     """Scale-normalised negative Laplacian of Gaussian of frames (Lindeberg 1998), blind to background and slope."""
 
     def __init__(self, frames: NDArray[np.float32]) -> None:
-        self.frames = frames
+        self._shape = frames.shape[1:]
         self._spectrum = rfft2(frames)
         fy, fx = fftfreq(frames.shape[1]), rfftfreq(frames.shape[2])
         self._square = np.square(2 * np.pi) * (np.square(fy)[:, None] + np.square(fx))
@@ -109,11 +134,13 @@ class _Blobs:
     def response(self, scale_px2: float) -> NDArray[np.float32]:
         """Return the response at a scale, shape (n, y, x); it is periodic, so the margin means nothing."""
         transfer = scale_px2 * self._square * np.exp(-scale_px2 * self._square / 2)
-        response: NDArray[np.float32] = irfft2(self._spectrum * transfer.astype(np.float32), self.frames.shape[1:])
+        response: NDArray[np.float32] = irfft2(self._spectrum * transfer.astype(np.float32), self._shape)
         return response
 
 
-def _find(response: NDArray[np.float32], guide: NDArray[np.float32], scale_px2: float) -> _Peaks:
+def _find(
+    response: NDArray[np.float32], guide: NDArray[np.float32], scale_px2: float, least_confirmed: float
+) -> _Peaks:
     """Return maxima of the guide that the frame itself confirms, as many as share one height with it."""
     sigma = float(np.sqrt(scale_px2))
     margin, side = int(np.ceil(3 * sigma)) + 1, max(3, 2 * round(sigma) + 1)
@@ -124,22 +151,23 @@ def _find(response: NDArray[np.float32], guide: NDArray[np.float32], scale_px2: 
     found, seen = guide[peak], response[peak]
     order = np.argsort(-found)
     index, found, seen = index[order], found[order], seen[order]
-    confirmed = np.flatnonzero(np.cumsum(seen) >= CONFIRMED * np.cumsum(found))
+    confirmed = np.flatnonzero(np.cumsum(seen) >= least_confirmed * np.cumsum(found))
     number = int(confirmed[-1]) + 1 if len(confirmed) else 0
     present = int(np.cumsum(seen[:number] - PRESENT * found[:number]).argmax()) + 1 if number else 0
     return _Peaks(index[:number], seen[:number], present, number >= FEWEST_SPOTS)
 
 
-def _consistent_variance(frames: _Blobs, guide: _Blobs) -> float | None:
+def _consistent_variance(runs: NDArray[np.float32], reach: int) -> float | None:
     """Return the variance on which the measurements with filters of about that variance agree."""
+    frames, guide = _frames_and_guide(runs, reach)
     agreeing = []
     for scale in map(float, SCALES_PX2):
-        peaks = _find(frames.response(scale), guide.response(scale), scale)
+        peaks = _find(frames.response(scale), guide.response(scale), scale, CONFIRMED[reach])
         if not peaks.reliable:
             continue
         index = _narrow(_isolated(peaks.index, scale), guide, scale)
-        variance = _variance_in_windows(frames.frames, index, scale)
-        if variance is not None and 0.4 <= scale / variance <= 2.2:
+        variance = _variance_in_windows(_flat(runs), index, scale)
+        if variance is not None and 0.4 <= scale / variance <= WIDEST[reach]:
             agreeing.append(variance)
     return float(np.exp(np.median(np.log(agreeing)))) if agreeing else None
 
