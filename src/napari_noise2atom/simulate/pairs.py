@@ -15,7 +15,7 @@ __all__ = ["Pairs", "simulate_pairs"]
 
 COLUMN_PROBABILITY = (0.78, 0.16, 0.06)
 """Of 1, 2, 3 atoms in one place, seen along the beam."""
-FAST_SHARE = 0.2
+FAST_SHARE = 0.3
 """Share of pairs whose atoms move up to five times as fast as the movie's."""
 
 
@@ -102,7 +102,8 @@ def _motion(n: int, frames: int, atoms: int, settings: Settings, rng: np.random.
     scene = settings.scene
     fast = rng.random(n) < FAST_SHARE
     pace = np.where(fast, _log_uniform(1, 5, n, rng), _log_uniform(0.25, 1.5, n, rng)) * max(scene.walk_px, 0.1)
-    steps = pace[:, None, None, None] * rng.standard_normal((n, frames, atoms, 2))
+    of_atoms = pace[:, None] * _log_uniform(0.5, 2, n * atoms, rng).reshape(n, atoms)
+    steps = of_atoms[:, None, :, None] * rng.standard_normal((n, frames, atoms, 2))
     steps += (scene.drift_px + 0.1) * rng.standard_normal((n, 1, 1, 2))
     hops = rng.random((n, frames, atoms, 1)) < scene.hop_probability
     steps += hops * scene.hop_px * rng.standard_normal((n, frames, atoms, 2))

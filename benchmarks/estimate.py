@@ -1,0 +1,60 @@
+"""How well a movie's properties are measured: the tables of docs/estimates.md, on simulated movies of known truth."""
+
+import argparse
+from collections.abc import Iterator
+
+from napari_noise2atom.estimate import Estimate, estimate
+from napari_noise2atom.settings import DetectorSettings, MovieSettings, SceneSettings
+from napari_noise2atom.simulate.noisy import simulate_movie
+
+VARIANCES_PX2 = (1, 2, 3, 5, 7, 10, 14, 20)
+UNSATURATED = DetectorSettings(gain_counts=300, saturation_counts=65535)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3, help="movies per case")
+    seeds = range(parser.parse_args().seeds)
+    within = []
+    for title, movies in cases().items():
+        print(f"\nSpot variance, {title}: error [%] of each seed")
+        for variance, movie in movies:
+            errors = [round(100 * (measure(movie, seed).spot_variance_px2 / variance - 1)) for seed in seeds]
+            within += [abs(error) <= 15 for error in errors]
+            print(f"  {variance:>2} px²  {errors}", flush=True)
+    print(f"\n{sum(within)} of {len(within)} errors are at most 15 %.")
+    print("\nSample movie, 1 % of its pixels saturated (gain 1200, offset 115, background 0.6 e, variance 7 px²):")
+    for seed in seeds:
+        found = measure(MovieSettings(), seed)
+        print(
+            f"  seed {seed}: gain {found.gain_counts:.0f}, offset {found.offset_counts:.0f}, "
+            f"background {found.background_e:.2f} e, variance {found.spot_variance_px2:.1f} px²"
+        )
+
+
+def cases() -> dict[str, list[tuple[int, MovieSettings]]]:
+    """Return the movies by title, each with its true variance."""
+    return {
+        "clusters with bonds of 5.8 σ": list(clusters(5.8, VARIANCES_PX2)),
+        "crowded clusters with bonds of 4 σ": list(clusters(4.0, VARIANCES_PX2[4:])),
+        "20 single atoms": [(v, movie(v, max(2, 5 / v), clusters=0, single_atoms=20)) for v in VARIANCES_PX2],
+    }
+
+
+def clusters(bond_sigmas: float, variances: tuple[int, ...]) -> Iterator[tuple[int, MovieSettings]]:
+    for variance in variances:
+        yield variance, movie(variance, max(1, 5 / variance), bond_px=max(9.0, bond_sigmas * variance**0.5))
+
+
+def movie(variance_px2: float, peak_e: float, **fields: float) -> MovieSettings:
+    scene = SceneSettings(atom_peak_e=peak_e)
+    values = {"spot_variance_px2": variance_px2, "scene": scene, "detector": UNSATURATED}
+    return MovieSettings.model_validate(values | fields)
+
+
+def measure(settings: MovieSettings, seed: int) -> Estimate:
+    return estimate(simulate_movie(settings.model_copy(update={"seed": seed})).noisy)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from napari_noise2atom.settings import DetectorSettings, SceneSettings, Settings, preset
+from napari_noise2atom.simulate.pairs import simulate_pairs
+
+IDEAL = DetectorSettings(
+    offset_counts=0, gain_counts=100, pulse_shape=1e4, afterglow=0, line_jitter_px=0, read_noise_counts=0,
+    floor_counts=-1e9, saturation_counts=1e9,
+)  # fmt: skip
+BRIGHT = SceneSettings(atom_peak_e=1000, background_e=0, walk_px=0.5)
+
+
+def settings(scene: SceneSettings = BRIGHT, detector: DetectorSettings = IDEAL) -> Settings:
+    return preset("compact").model_copy(update={"scene": scene, "detector": detector})
+
+
+def test_shapes_and_ranges() -> None:
+    pairs = simulate_pairs(6, 40, settings(), np.random.default_rng(0))
+    assert pairs.noisy.shape == (6, 5, 40, 40)
+    assert pairs.clean.shape == (6, 40, 40)
+    assert pairs.noisy.dtype == pairs.clean.dtype == np.float32
+    assert pairs.clean.min() == pytest.approx(-1)
+    assert pairs.clean.max() <= 1
+
+
+def test_equal_seeds_give_equal_pairs() -> None:
+    first, again = (simulate_pairs(3, 32, settings(), np.random.default_rng(4)) for _ in range(2))
+    np.testing.assert_array_equal(first.noisy, again.noisy)
+
+
+def test_the_clean_image_is_that_of_the_middle_frame() -> None:
+    pairs = simulate_pairs(8, 64, settings(), np.random.default_rng(1))
+    agreement = [
+        [np.corrcoef(frame.ravel(), clean.ravel())[0, 1] for frame in noisy]
+        for noisy, clean in zip(pairs.noisy, pairs.clean, strict=True)
+    ]
+    assert np.argmax(np.mean(agreement, axis=0)) == 2
+    assert np.mean(agreement, axis=0)[2] > 0.98
+
+
+def test_intensity_is_proportional_to_the_electrons_of_atoms() -> None:
+    scene = BRIGHT.model_copy(update={"atom_peak_e": 20.0})
+    pairs = simulate_pairs(24, 48, settings(scene), np.random.default_rng(2))
+    atoms = (pairs.clean + 1) * 2  # in single atoms of the expected brightness
+    middle = pairs.noisy[:, 2]
+    unsaturated = pairs.clean < 0.9
+    slope = np.polyfit(atoms[unsaturated], middle[unsaturated], 1)[0]
+    assert slope == pytest.approx(20 * 100, rel=0.4)  # the gain varies from batch to batch
+
+
+def test_the_background_is_not_in_the_clean_image() -> None:
+    scene = SceneSettings(atom_peak_e=1e-6, background_e=50)
+    sparse = settings(scene)
+    pairs = simulate_pairs(150, 32, sparse, np.random.default_rng(3))
+    levels = pairs.noisy.mean(axis=(1, 2, 3)) / 100
+    assert levels.min() < 35
+    assert levels.max() > 70
+    assert np.corrcoef(levels, pairs.clean.mean(axis=(1, 2)))[0, 1] < 0.3
+
+
+def test_motion_is_from_slow_to_fast() -> None:
+    pairs = simulate_pairs(60, 64, settings(), np.random.default_rng(5))
+    likeness = [
+        np.corrcoef(noisy[1].ravel(), noisy[2].ravel())[0, 1]
+        for noisy in pairs.noisy
+        if noisy[1:3].std(axis=(1, 2)).all()
+    ]
+    assert min(likeness) < 0.8
+    assert max(likeness) > 0.95
