@@ -149,13 +149,14 @@ def test_the_cycle_never_ends_worse_than_it_began(movie: Movie, upright: Setting
 def test_a_loss_that_is_not_finite_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, movie: Movie, upright: Settings
 ) -> None:
-    intact = Learner._pairs_loss
+    intact = Learner._pairs_losses
 
-    def pairs_loss(self: Learner, n: int, size_px: int, rng: np.random.Generator) -> torch.Tensor:
-        loss = intact(self, n, size_px, rng)
-        return loss * float("nan") if self.attempt == 0 and rng.random() < 0.2 else loss
+    def pairs_losses(self: Learner, n: int, size_px: int, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        losses = intact(self, n, size_px, rng)
+        spoilt = self.attempt == 0 and rng.random() < 0.2
+        return {name: loss * float("nan") for name, loss in losses.items()} if spoilt else losses
 
-    monkeypatch.setattr(Learner, "_pairs_loss", pairs_loss)
+    monkeypatch.setattr(Learner, "_pairs_losses", pairs_losses)
     events, model = collect(train(movie, upright))
     assert any(isinstance(event, Alarm) and event.kind == "non-finite" for event in events)
     assert all(bool(weight.isfinite().all()) for weight in model.weights.values())

@@ -56,8 +56,8 @@ def test_each_stage_names_its_losses(movie: Movie, fast: Settings) -> None:
     steps = [event for event in collect(train(movie, slow))[0] if isinstance(event, Step)]
     losses = {event.stage: set(event.losses) for event in steps}
     cycle = {"critic", "adversarial", "cycle", "low-frequency cycle"}
-    assert losses["warm start"] == {"pairs"}
-    assert losses["cycle"] == cycle | {"masked", "pairs"}
+    assert losses["warm start"] == {"pairs", "pairs back"}
+    assert losses["cycle"] == cycle | {"masked", "pairs", "pairs back"}
     assert all(event.seconds_left >= 0 for event in steps)
 
 

@@ -117,12 +117,12 @@ class Learner:
             group["lr"] = max(rate, 1e-3 * warm.learning_rate)
         rng = self._rng(1, step)
         with self._random(rng), self._autocast():
-            pairs = self._pairs_loss(warm.batch_size, warm.crop_px, rng)
-        self._descend("warm", pairs)
+            losses = self._pairs_losses(warm.batch_size, warm.crop_px, rng)
+        self._descend("warm", losses["pairs"] + losses["pairs back"])
         self._follow(min(self.settings.training.average_decay, (step + 1) / (step + 10)))
-        return {"pairs": float(pairs.detach())}
+        return _numbers(losses)
 
-    def _pairs_loss(self, n: int, size_px: int, rng: np.random.Generator) -> Tensor:
+    def _pairs_losses(self, n: int, size_px: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Mean square difference of s2c's result, and of c2s's expected frame, on simulated pairs."""
         pairs = simulate_pairs(n, size_px, self.settings, rng)
         noisy = self._tensor(self.normalisation.apply(pairs.noisy))
@@ -131,7 +131,7 @@ class Learner:
         there = F.mse_loss(self.s2c(noisy), clean)
         few = max(1, n // BACK_SHARE)  # the way back is easy to learn
         back = F.mse_loss(self._to_noisy(clean[:few]), noisy[:few, middle : middle + 1])
-        return there + back
+        return {"pairs": there, "pairs back": back}
 
     def cycle_step(self, step: int) -> dict[str, float]:
         """Learn from the movie itself: critic, adversarial, low-frequency cycle and cycle loss.
@@ -157,7 +157,7 @@ class Learner:
     def _in_turn(self, noisy: Tensor, real: Tensor) -> dict[str, float]:
         """Update as the paper does: the critic, then one generator loss after the other."""
         training = self.settings.training
-        losses = {"critic": self._critic_steps(noisy, real)}
+        critic = self._critic_steps(noisy, real)
         with self._frozen_critic():
             adversarial = adversarial_loss(self.critic, self.s2c(noisy))
             self._descend("generators", training.adversarial_weight * adversarial)
@@ -165,16 +165,13 @@ class Learner:
         self._descend("generators", low_frequency)
         cycle = cycle_loss(real, self.s2c(self._frames_of(real)))
         self._descend("generators", training.cycle_weight * cycle)
-        return losses | {
-            "adversarial": float(adversarial.detach()),
-            "low-frequency cycle": float(low_frequency.detach()),
-            "cycle": float(cycle.detach()),
-        }
+        losses = {"adversarial": adversarial, "low-frequency cycle": low_frequency, "cycle": cycle}
+        return {"critic": critic} | _numbers(losses)
 
     def _joint(self, noisy: Tensor, real: Tensor, rng: np.random.Generator) -> dict[str, float]:
         """Update once by the sum of all losses; the movie's frames pass s2c once."""
         training = self.settings.training
-        losses = {"critic": self._critic_steps(noisy, real)}
+        critic = self._critic_steps(noisy, real)
         judged, hidden = self._hidden(noisy, rng)
         fake = self.s2c(hide(noisy, hidden) if training.masked_weight else noisy)
         returned = self._to_noisy(fake)
@@ -182,22 +179,19 @@ class Learner:
             adversarial = adversarial_loss(self.critic, fake)
         low_frequency = low_frequency_cycle_loss(self.low_pass, self._middle(noisy), returned)
         cycle = cycle_loss(real, self.s2c(self._frames_of(real)))
+        losses = {"adversarial": adversarial, "low-frequency cycle": low_frequency, "cycle": cycle}
         total = total_loss(adversarial, cycle, low_frequency, training.adversarial_weight, training.cycle_weight)
         if training.masked_weight:
             masked = (returned - self._middle(noisy)).square()[..., judged].mean()
             total = total + training.masked_weight * masked
-            losses["masked"] = float(masked.detach())
+            losses["masked"] = masked
         if training.pairs_weight:
             warm = self.settings.warm_start
-            pairs = self._pairs_loss(warm.batch_size, warm.crop_px, rng)
-            total = total + training.pairs_weight * pairs
-            losses["pairs"] = float(pairs.detach())
+            pairs = self._pairs_losses(warm.batch_size, warm.crop_px, rng)
+            total = total + training.pairs_weight * (pairs["pairs"] + pairs["pairs back"])
+            losses |= pairs
         self._descend("generators", total)
-        return losses | {
-            "adversarial": float(adversarial.detach()),
-            "low-frequency cycle": float(low_frequency.detach()),
-            "cycle": float(cycle.detach()),
-        }
+        return {"critic": critic} | _numbers(losses)
 
     def _critic_steps(self, noisy: Tensor, real: Tensor) -> float:
         """Teach the critic; the generated images do not change meanwhile and are made once."""
@@ -306,3 +300,7 @@ class Learner:
 
     def _networks(self) -> "dict[str, torch.nn.Module]":
         return {"s2c": self.s2c, "c2s": self.c2s, "critic": self.critic, "average": self.average}
+
+
+def _numbers(losses: dict[str, Tensor]) -> dict[str, float]:
+    return {name: float(loss.detach()) for name, loss in losses.items()}
