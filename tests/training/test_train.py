@@ -89,7 +89,9 @@ def test_stop_ends_within_a_step_with_the_best_model(movie: Movie, fast: Setting
 
 
 def test_time_limit(movie: Movie, fast: Settings) -> None:
-    endless = changed(fast, {"warm_start": {"steps": 10**6}, "run": {"max_minutes": 0.05}})
+    endless = changed(
+        fast, {"warm_start": {"steps": 10**6}, "training": {"epochs": 10**6}}, {"run": {"max_minutes": 0.05}}
+    )
     began = time.monotonic()
     events, _ = collect(train(movie, endless))
     last = events[-1]
