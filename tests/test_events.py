@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_noise2atom import events
-from napari_noise2atom.events import Alarm, Checkpointed, Command, Finished, Preview, Score, Started, Step, TrainEvent
+from napari_noise2atom.events import Alarm, Checkpointed, Command, Finished, Paused, Preview, Score, Started, Step, TrainEvent
 from napari_noise2atom.settings import Settings
 
 FRAME = np.zeros((1, 4, 4), np.float32)
@@ -17,6 +17,7 @@ EXAMPLES = [
     Score(3, {"quality": 0.5}, True),
     Alarm(3, "inverted", "The mapping was inverted."),
     Checkpointed(3, Path("run")),
+    Paused(3),
     Finished("done", 100, 31.0, 90),
 ]
 

@@ -20,6 +20,7 @@ __all__ = [
     "Checkpointed",
     "Command",
     "Finished",
+    "Paused",
     "Preview",
     "Score",
     "Stage",
@@ -37,6 +38,8 @@ class Command(Enum):
 
     STOP = "stop"
     """End within one step and return the best model."""
+    PAUSE = "pause"
+    """Keep a checkpoint and yield `Paused`; whatever is sent then ends the pause, whose time does not count."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Preview:
     """Raw frames, shape (n, y, x), in the movie's own grey values."""
     denoised: NDArray[np.float32]
     """Denoised frames, shape (n, y, x), in [0, 1]."""
+    origin_px: tuple[int, int] = (0, 0)
+    """Row and column of the movie that are the first here: of large frames only the middle is shown."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,13 @@ class Checkpointed:
 
 
 @dataclass(frozen=True)
+class Paused:
+    """Training waits; it goes on as soon as it is sent anything."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class Finished:
     """The last event; the trained model is the generator's return value."""
 
@@ -119,4 +131,4 @@ class Finished:
     """Of the best model."""
 
 
-TrainEvent = Started | Step | Preview | Score | Alarm | Checkpointed | Finished
+TrainEvent = Started | Step | Preview | Score | Alarm | Checkpointed | Paused | Finished

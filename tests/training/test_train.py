@@ -14,7 +14,7 @@ import tifffile
 import torch
 from small_runs import FAST, changed, collect, files, same_weights
 
-from napari_noise2atom.events import Alarm, Checkpointed, Finished, Preview, Score, Started, Step
+from napari_noise2atom.events import Alarm, Checkpointed, Command, Finished, Paused, Preview, Score, Started, Step
 from napari_noise2atom.modelfile import load_model, load_tensors
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import Settings, preset
@@ -49,6 +49,49 @@ def test_events_hold_arrays_not_tensors(movie: Movie, fast: Settings) -> None:
     np.testing.assert_array_equal(previews[0].raw, movie.frames(previews[0].frames))
     for event in events:
         assert not any(isinstance(value, torch.Tensor) for value in vars(event).values())
+
+
+def test_previews_show_the_frames_that_are_asked_for(movie: Movie, fast: Settings) -> None:
+    wanted = [(7,), (), (3, 9, 0, 5)]
+    stream = train(movie, fast, shown=lambda: wanted[0] if len(wanted) == 1 else wanted.pop(0))
+    previews = [event for event in collect(stream)[0] if isinstance(event, Preview)]
+    assert [event.frames for event in previews[:1] + previews[2:3]] == [(7,), (3, 9, 0)]
+    assert len(previews[1].frames) == 2, "nothing asked for: probe frames"
+    np.testing.assert_array_equal(previews[2].raw, movie.frames((3, 9, 0)))
+
+
+def test_of_large_frames_the_middle_is_shown(fast: Settings) -> None:
+    large = Movie(np.random.default_rng(0).integers(0, 200, (4, 300, 280)).astype(np.uint8))
+    stream = train(large, fast, shown=lambda: (2,))
+    preview = next(event for event in stream if isinstance(event, Preview))
+    stream.close()
+    assert (preview.origin_px, preview.raw.shape) == ((22, 12), (1, 256, 256))
+    np.testing.assert_array_equal(preview.raw[0], large.frame(2)[22:278, 12:268])
+
+
+def test_a_pause_keeps_a_checkpoint_and_its_time_does_not_count(
+    movie: Movie, fast: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = train(movie, fast, run=tmp_path)
+    next(event for event in stream if isinstance(event, Score))
+    paused = stream.send(Command.PAUSE)
+    assert isinstance(paused, Paused)
+    assert "checkpoint.safetensors" in files(tmp_path)
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 3600)
+    events, _ = collect(stream)
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert (last.reason, last.step) == ("done", 12)
+    assert last.seconds < 3600
+
+
+def test_a_paused_training_can_be_stopped(movie: Movie, fast: Settings) -> None:
+    stream = train(movie, fast)
+    next(event for event in stream if isinstance(event, Score))
+    assert isinstance(stream.send(Command.PAUSE), Paused)
+    stream.send(Command.STOP)
+    assert [event.reason for event in stream if isinstance(event, Finished)] == ["stopped"]
 
 
 def test_each_stage_names_its_losses(movie: Movie, fast: Settings) -> None:

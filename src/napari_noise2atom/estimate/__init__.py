@@ -12,7 +12,7 @@ from .noise import measure_noise, recorded_range, undo_afterglow
 from .sample import sample_runs
 from .spots import measure_spots
 
-__all__ = ["Estimate", "estimate", "propose"]
+__all__ = ["Estimate", "estimate", "propose", "settings_from"]
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,7 @@ def estimate(movie: Movie) -> Estimate:
 
 
 def propose(movie: Movie, base: Settings) -> tuple[Settings, Estimate]:
-    """Fill in what the movie tells: the simulated clean images, the scene and the detector.
-
-    The preset ``paper`` keeps the paper's clean images.
+    """Measure a movie and fill in what it tells.
 
     Parameters
     ----------
@@ -109,7 +107,7 @@ def propose(movie: Movie, base: Settings) -> tuple[Settings, Estimate]:
     Returns
     -------
     settings : Settings
-        The base with `simulation`, `scene` and `detector` of this movie.
+        As from `settings_from`.
     found : Estimate
         What they are made from.
 
@@ -119,6 +117,28 @@ def propose(movie: Movie, base: Settings) -> tuple[Settings, Estimate]:
         If fewer than two frames are usable.
     """
     found = estimate(movie)
+    return settings_from(found, movie, base), found
+
+
+def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
+    """Fill in what a movie tells: the simulated clean images, the scene and the detector.
+
+    The preset ``paper`` keeps the paper's clean images.
+
+    Parameters
+    ----------
+    found : Estimate
+        Measured on the movie.
+    movie : Movie
+        The movie, of which only the size of a frame is used.
+    base : Settings
+        A preset, possibly changed.
+
+    Returns
+    -------
+    Settings
+        The base with `simulation`, `scene` and `detector` of this movie.
+    """
     detector = DetectorSettings(
         offset_counts=found.offset_counts,
         gain_counts=found.gain_counts,
@@ -140,7 +160,7 @@ def propose(movie: Movie, base: Settings) -> tuple[Settings, Estimate]:
         drift_px=base.scene.drift_px,
     )
     simulation = base.simulation if base.preset == "paper" else _clean_images(found, movie, base.simulation)
-    return base.model_copy(update={"detector": detector, "scene": scene, "simulation": simulation}), found
+    return base.model_copy(update={"detector": detector, "scene": scene, "simulation": simulation})
 
 
 def _clean_images(found: Estimate, movie: Movie, base: CleanSettings) -> CleanSettings:

@@ -1,6 +1,6 @@
 """Training as one stream of events, without a window."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -15,6 +15,7 @@ from napari_noise2atom.events import (
     Checkpointed,
     Command,
     Finished,
+    Paused,
     Preview,
     Score,
     Stage,
@@ -30,7 +31,7 @@ from napari_noise2atom.settings import Settings
 from .guards import find_failure, find_gradient
 from .learner import Learner, NonFiniteLossError
 from .pace import Pace
-from .patches import Patches, measure_normalisation, middle_of
+from .patches import Patches, measure_normalisation, middle_of, middle_origin
 from .probe import Probe, ProbeScores
 from .runfolder import Progress, RunFolder
 from .sampling import probe_frames, sample_frames
@@ -48,7 +49,12 @@ Logged = TypeVar("Logged", Step, Score)
 
 
 def train(
-    movie: Movie, settings: Settings, *, run: Path | None = None, resume: bool = False
+    movie: Movie,
+    settings: Settings,
+    *,
+    run: Path | None = None,
+    resume: bool = False,
+    shown: Callable[[], Sequence[int]] | None = None,
 ) -> Generator[TrainEvent, Command | None, TrainedModel]:
     """Train on a movie: a warm start on simulated pairs, then the paper's cycle on the movie itself.
 
@@ -62,11 +68,14 @@ def train(
         Folder for settings, checkpoints, history, previews and the best model. Without it nothing is written.
     resume : bool
         Go on from the folder's last checkpoint.
+    shown : callable, optional
+        Is asked for the frames of each preview, at most three; without it they are some of those that are scored.
 
     Yields
     ------
     TrainEvent
-        First `Started`, last `Finished`. `Command.STOP`, sent at any time, ends the training within one step.
+        First `Started`, last `Finished`. `Command.STOP`, sent at any time, ends the training within one step,
+        `Command.PAUSE` interrupts it.
 
     Returns
     -------
@@ -84,7 +93,7 @@ def train(
     if folder is not None and folder.has_checkpoint and not resume:
         raise ValueError(f"{run} holds a run already; resume it, or choose another folder")
     with _threads(settings.run.threads):
-        session = _Session(movie, settings, folder)
+        session = _Session(movie, settings, folder, shown)
         if resume:
             session.restore()
         try:
@@ -109,8 +118,14 @@ def _threads(threads: int) -> Iterator[None]:
 class _Session:
     """One call of `train`."""
 
-    def __init__(self, movie: Movie, settings: Settings, folder: RunFolder | None) -> None:
-        self.movie, self.settings, self.folder = movie, settings, folder
+    def __init__(
+        self,
+        movie: Movie,
+        settings: Settings,
+        folder: RunFolder | None,
+        shown: Callable[[], Sequence[int]] | None,
+    ) -> None:
+        self.movie, self.settings, self.folder, self.shown = movie, settings, folder, shown
         self.device = resolve_device(settings.run.device)
         self.normalisation = measure_normalisation(movie)
         self.sampled, self.bad = sample_frames(movie, settings)
@@ -295,11 +310,15 @@ class _Session:
             )
 
     def _preview(self, denoised: NDArray[np.float32]) -> Preview:
-        indices = self.probe.patches.indices[:PREVIEW_FRAMES]
+        """Show chosen frames; the folder keeps always the same ones, so that they can be compared."""
+        indices, images = self.probe.patches.indices[:PREVIEW_FRAMES], denoised[:PREVIEW_FRAMES]
         if self.folder is not None:
-            self.folder.show(denoised[: len(indices)])
+            self.folder.show(images)
+        if self.shown is not None and (chosen := tuple(self.shown()[:PREVIEW_FRAMES])):
+            windows = Patches.of(self.movie, chosen, self.settings.network.frames_in, self.normalisation)
+            indices, images = chosen, self.probe.denoise(self.learner.average, windows)
         raw = np.stack([middle_of(self.movie.frame(index)) for index in indices])
-        return Preview(self.progress.step, indices, raw, denoised[: len(indices)])
+        return Preview(self.progress.step, indices, raw, images, middle_origin(self.movie.shape[1:]))
 
     def _alarm(self, kind: str, message: str) -> Stream:
         self.told.add(kind)
@@ -307,6 +326,10 @@ class _Session:
 
     def _emit(self, event: TrainEvent) -> Stream:
         command = yield event
+        if command is Command.PAUSE:
+            self.save()
+            command = yield Paused(self.progress.step)
+            self.pace.start()
         self.stopped |= command is Command.STOP
 
     def _log(self, event: Logged) -> Logged:

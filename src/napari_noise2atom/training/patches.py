@@ -11,7 +11,7 @@ from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie, is_bad_frame
 from napari_noise2atom.windows import FrameWindows
 
-__all__ = ["Patches", "hidden_places", "hide", "measure_normalisation", "middle_of"]
+__all__ = ["Patches", "hidden_places", "hide", "measure_normalisation", "middle_of", "middle_origin"]
 
 SIDE_PX = 256
 """Of larger frames a square of this side is kept, at a place of its own for each frame, so that memory is bounded."""
@@ -152,5 +152,11 @@ def hide(windows: Tensor, hidden: Tensor) -> Tensor:
 
 def middle_of(frame: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the part of a frame, shape (y, x), that `Patches.of` keeps without random numbers."""
-    top, left = (max(0, side - SIDE_PX) // 2 for side in frame.shape)
+    top, left = middle_origin((frame.shape[0], frame.shape[1]))
     return frame[top : top + SIDE_PX, left : left + SIDE_PX]
+
+
+def middle_origin(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the first row and column of the middle of a frame of that size."""
+    top, left = (max(0, side - SIDE_PX) // 2 for side in size)
+    return top, left

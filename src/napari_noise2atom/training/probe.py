@@ -4,6 +4,8 @@ CSS alone would choose a blank or a smeared movie. What decides is how well the 
 hidden from it: a blank movie explains nothing, a smeared one less than a sharp one, an inverted one the opposite.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,14 +56,9 @@ class Probe:
 
     def score(self, generator: Generator) -> ProbeScores:
         """Score a generator; it is left in the mode in which it was."""
-        training = generator.training
-        generator.eval()
-        try:
-            with torch.inference_mode():
-                denoised = np.stack([self._denoise(generator, self._window(i)) for i in range(len(self._raw))])
-                quality = self._quality(generator)
-        finally:
-            generator.train(training)
+        denoised = self.denoise(generator, self.patches)
+        with _applied(generator):
+            quality = self._quality(generator)
         pairs = [(r, d) for r, d in zip(self._raw, denoised, strict=True)]
         residuals = np.array([residual_autocorrelation(r, d) for r, d in pairs])
         low_pass = [low_pass_correlation(r, d) for r, d in pairs]
@@ -77,8 +74,13 @@ class Probe:
         }
         return ProbeScores(values, denoised)
 
-    def _window(self, number: int) -> Tensor:
-        return torch.from_numpy(self.patches.windows[number]).to(self.device)
+    def denoise(self, generator: Generator, patches: Patches) -> NDArray[np.float32]:
+        """Denoise windows, probe frames or others; returns shape (n, y, x), in [0, 1]."""
+        with _applied(generator):
+            return np.stack([self._denoise(generator, self._on_device(window)) for window in patches.windows])
+
+    def _on_device(self, window: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(window).to(self.device)
 
     @staticmethod
     def _denoise(generator: Generator, window: Tensor) -> NDArray[np.float32]:
@@ -93,7 +95,7 @@ class Probe:
         for number, frame in enumerate(self._raw):
             for row, column in HIDINGS:
                 judged, hidden = hidden_places(size, row, column)
-                window = self._window(number)
+                window = self._on_device(self.patches.windows[number])
                 denoised = self._denoise(generator, hide(window[None], hidden.to(self.device))[0])
                 chosen = judged.numpy()
                 raw.append(_without(frame[chosen], terms[chosen]))
@@ -104,6 +106,18 @@ class Probe:
             return 0.0
         correlation = float((x * y).sum()) / np.sqrt(power)
         return float(np.sign(correlation) * correlation**2)
+
+
+@contextmanager
+def _applied(generator: Generator) -> Iterator[None]:
+    """Use a generator for its results, and leave it in the mode in which it was."""
+    training = generator.training
+    generator.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        generator.train(training)
 
 
 def _plane(size: tuple[int, int]) -> NDArray[np.float64]:
