@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from napari_noise2atom import events
-from napari_noise2atom.events import Alarm, Checkpointed, Command, Finished, Paused, Preview, Score, Started, Step, TrainEvent
+from napari_noise2atom.events import (
+    Alarm,
+    Checkpointed,
+    Command,
+    Finished,
+    Paused,
+    Preview,
+    Score,
+    Started,
+    Step,
+    TrainEvent,
+)
 from napari_noise2atom.settings import Settings
 
 FRAME = np.zeros((1, 4, 4), np.float32)

@@ -24,6 +24,7 @@ LAYERS = {
     "modelfile": 2,
     "training": 3,
     "inference": 3,
+    "browsing": 3,
     "baselines": 3,
     "cli": 4,
     "contributions": 4,

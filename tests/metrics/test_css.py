@@ -68,7 +68,7 @@ def test_bad_frames_are_nan_and_leave_the_range_alone():
 def test_per_frame_is_the_mean_over_known_neighbours():
     data = np.random.default_rng(4).random((5, 8, 8))
     data[3] = 0
-    tally = CssTally()
+    tally = CssTally(len(data))
     for frame in data:
         tally.add(frame)
     first, second, *_ = tally.per_pair()

@@ -57,45 +57,63 @@ def css_per_pair(movie: Movie) -> NDArray[np.float64]:
     array, shape (t - 1,)
         NaN where one of the two frames is bad (see `napari_noise2atom.movie.is_bad_frame`).
     """
-    tally = CssTally()
+    tally = CssTally(len(movie))
     for index in range(len(movie)):
         tally.add(movie.frame(index))
     return tally.per_pair()
 
 
 class CssTally:
-    """Collects the statistics of a movie frame by frame; its range need not be known before the end.
+    """Collects the statistics of a movie frame by frame, or pair by pair in any order.
 
-    The moments are kept in the movie's own grey values and scaled to [0, 1] afterwards: one pass suffices, which
-    matters where each frame is denoised while it is read.
+    The range of the movie need not be known before the end: the moments are kept in the movie's own grey values and
+    scaled to [0, 1] afterwards. One pass suffices, which matters where each frame is denoised while it is read.
+
+    Parameters
+    ----------
+    frames : int
+        Number of frames of the movie.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, frames: int) -> None:
         self._previous: NDArray[np.generic] | None = None
+        self._next = 0
         self._range = (np.inf, -np.inf)
-        self._means: list[float] = []
-        self._moments: list[NDArray[np.float64]] = []
+        self._means = np.full(frames, np.nan)
+        self._moments = np.full((frames - 1, 5), np.nan)
 
     def add(self, frame: NDArray[np.generic]) -> None:
         """Take the next frame, shape (y, x)."""
-        bad, previous = is_bad_frame(frame), self._previous
-        if self._means:
-            self._moments.append(np.full(5, np.nan) if bad or previous is None else pair_moments(previous, frame))
-        self._means.append(np.nan if bad else float(frame.mean(dtype=np.float64)))
-        self._previous = None if bad else frame
-        if not bad:
-            low, high = self._range
-            self._range = min(low, float(frame.min())), max(high, float(frame.max()))
+        if self._previous is None:
+            self._note(self._next, frame)
+        else:
+            self.add_pair(self._next - 1, self._previous, frame)
+        self._previous = frame
+        self._next += 1
+
+    def add_pair(self, index: int, first: NDArray[np.generic], second: NDArray[np.generic]) -> None:
+        """Take a frame and the one that follows it, each of shape (y, x)."""
+        if self._note(index, first) & self._note(index + 1, second):
+            self._moments[index] = pair_moments(first, second)
+
+    def _note(self, index: int, frame: NDArray[np.generic]) -> bool:
+        """Widen the range by a frame; returns whether it is good."""
+        if is_bad_frame(frame):
+            return False
+        low, high = self._range
+        self._range = min(low, float(frame.min())), max(high, float(frame.max()))
+        self._means[index] = frame.mean(dtype=np.float64)
+        return True
 
     def means(self) -> NDArray[np.float64]:
         """Return the mean of each frame in [0, 1] of the movie's range, shape (t,); NaN for bad frames."""
         low, high = self._range
-        return (np.array(self._means) - low) / (high - low)
+        return (self._means - low) / (high - low)
 
     def per_pair(self) -> NDArray[np.float64]:
         """Return the CSS of each frame with the next one, shape (t - 1,); NaN where one of them is bad."""
         low, high = self._range
-        moments = np.array(self._moments).reshape(-1, 5)
+        moments = self._moments.copy()
         moments[:, :2] = (moments[:, :2] - low) / (high - low)
         moments[:, 2:] /= (high - low) ** 2
         return _css_of_moments(moments)

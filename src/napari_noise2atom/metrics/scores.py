@@ -77,7 +77,7 @@ def score_movie(
     ValueError
         If movie, raw movie and truth differ in the number or size of their frames, or the radius is not positive.
     """
-    parts: list[_Part] = [_Consistency()]
+    parts: list[_Part] = [_Consistency(len(movie))]
     if raw is not None:
         _check_shape(movie, raw.shape, "the raw movie")
         parts.append(_AgainstRaw(raw))
@@ -156,8 +156,8 @@ class _Part(Protocol):
 class _Consistency:
     """What needs nothing but the movie."""
 
-    def __init__(self) -> None:
-        self._tally = CssTally()
+    def __init__(self, frames: int) -> None:
+        self._tally = CssTally(frames)
 
     def add(self, index: int, frame: NDArray[np.float32]) -> None:
         self._tally.add(frame)
@@ -174,7 +174,7 @@ class _AgainstRaw:
 
     def __init__(self, raw: Movie) -> None:
         self._raw = raw
-        self._tally = CssTally()
+        self._tally = CssTally(len(raw))
         self._rows: list[tuple[float, float, float]] = []
 
     def add(self, index: int, frame: NDArray[np.float32]) -> None:
