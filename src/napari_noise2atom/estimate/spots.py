@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
+from scipy.fft import fftfreq, irfft2, next_fast_len, rfft2, rfftfreq
 from scipy.ndimage import maximum_filter
 from scipy.optimize import curve_fit
 from scipy.spatial import cKDTree
@@ -18,7 +18,7 @@ from .sample import neighbour_mean
 
 __all__ = ["Spots", "measure_spots"]
 
-SCALES_PX2 = np.geomspace(0.7, 32, 12)
+SCALES_PX2 = np.geomspace(0.5, 22.6, 12)
 """Variances of the filters with which spots are looked for [px²]."""
 FEWEST_SPOTS = 30
 REACH = 2
@@ -29,8 +29,17 @@ LEAST_DENSITY = 1 / 150
 GUESSED_VARIANCE_PX2 = 7.0
 CONFIRMED = {2: 0.55, 1: 0.55, 0: 0.4}
 """Least share of the guide's response that the frames themselves show; noise alone has 0, spots without noise 1."""
-WIDEST = {2: 2.2, 1: 2.2, 0: 4.0}
-"""Of filters, relative to the variance found; half the rows hold more noise, to which narrow filters cling."""
+NARROWEST, WIDEST = 0.3, {2: 1.0, 1: 1.0, 0: 4.0}
+"""Filters that count, relative to the variance found with them: broader ones take neighbours for one spot.
+
+Half the rows hold more noise, to which narrow filters cling.
+"""
+BEST = 0.5
+"""Of these filters, relative to the variance on which they agree: narrower ones find but a part of the spots."""
+WINDOW = 2.5
+"""Variance of the window in which a spot is measured, relative to the filter that found it."""
+NEAR = 3.0
+"""Squared lag up to which the covariance is fitted, relative to the same."""
 PRESENT = 0.3
 """The same share for the dimmest spots that are counted, not for all together."""
 
@@ -160,16 +169,28 @@ def _find(
 def _consistent_variance(runs: NDArray[np.float32], reach: int) -> float | None:
     """Return the variance on which the measurements with filters of about that variance agree."""
     frames, guide = _frames_and_guide(runs, reach)
-    agreeing = []
+    consistent = []
     for scale in map(float, SCALES_PX2):
         peaks = _find(frames.response(scale), guide.response(scale), scale, CONFIRMED[reach])
         if not peaks.reliable:
             continue
-        index = _narrow(_isolated(peaks.index, scale), guide, scale)
-        variance = _variance_in_windows(_flat(runs), index, scale)
-        if variance is not None and 0.4 <= scale / variance <= WIDEST[reach]:
-            agreeing.append(variance)
-    return float(np.exp(np.median(np.log(agreeing)))) if agreeing else None
+        alone = _isolated(peaks.index, scale)
+        variance = _variance_in_windows(_flat(runs), alone, scale)
+        if variance is not None and NARROWEST <= scale / variance <= WIDEST[reach]:
+            consistent.append((scale, variance, len(alone)))
+    return _agreed(np.array(consistent), WIDEST[reach]) if consistent else None
+
+
+def _agreed(measured: NDArray[np.float64], widest: float) -> float:
+    """Return the mean of the best filters' variances; rows are filter, variance and number of spots."""
+    scale, variance, number = measured.T
+    order = np.argsort(variance)
+    share = np.cumsum(number[order])
+    median = variance[order][np.searchsorted(share, share[-1] / 2)]
+    best = (scale >= BEST * median) & (scale <= widest * median)
+    if not best.any():
+        return float(median)
+    return float(np.exp(np.average(np.log(variance[best]), weights=number[best])))
 
 
 def _isolated(index: NDArray[np.intp], scale_px2: float) -> NDArray[np.intp]:
@@ -180,44 +201,44 @@ def _isolated(index: NDArray[np.intp], scale_px2: float) -> NDArray[np.intp]:
     return alone
 
 
-def _narrow(index: NDArray[np.intp], guide: _Blobs, scale_px2: float) -> NDArray[np.intp]:
-    """Keep the narrower half: broad ones are several atoms."""
-    at = tuple(index.T)
-    ratio = guide.response(3 * scale_px2)[at] / np.maximum(guide.response(scale_px2 / 2)[at], 1e-12)
-    narrow: NDArray[np.intp] = index[ratio <= np.median(ratio)]
-    return narrow
-
-
 def _variance_in_windows(frames: NDArray[np.float32], index: NDArray[np.intp], scale_px2: float) -> float | None:
-    """Measure the variance of spots in Gaussian windows of variance `scale_px2`."""
-    sigma = float(np.sqrt(scale_px2))
-    half = int(np.ceil(3.5 * sigma))
+    """Measure the variance of spots that a filter found, in Gaussian windows broader than it."""
+    window = WINDOW * scale_px2
+    half = int(np.ceil(3.5 * np.sqrt(window)))
     padded = np.pad(frames, ((0, 0), (half, half), (half, half)), mode="reflect")
     offset = np.arange(2 * half + 1)
     t, y, x = index.T[:, :, None, None]
     patches = padded[t, y + offset[:, None], x + offset]
     distance = np.hypot(offset[:, None] - half, offset - half)
-    ring = np.maximum(np.round(distance), 1).astype(int)
-    profile = np.bincount(ring.ravel(), patches.mean(axis=0).ravel()) / np.maximum(np.bincount(ring.ravel()), 1)
-    background = profile[max(1, int(1.5 * sigma)) : half + 1].min()
-    windowed = (patches - background) * np.exp(-np.square(distance) / (2 * scale_px2)).astype(np.float32)
-    side = 4 * half
-    covariance = np.fft.irfft2(np.square(np.abs(np.fft.rfft2(windowed, (side, side)))).mean(axis=0), (side, side))
-    dy, dx = np.arange(1, half + 1)[:, None], np.arange(-half, half + 1)
-    square, measured = dy**2 + dx**2, covariance[dy, dx % side]
-    near = square <= max(5.0, 3 * scale_px2)
-    # spot × window is a Gaussian of variance u with 1/u = 1/v + 1/scale; its covariance has the variance 2u
+    background = _background(patches.mean(axis=0), distance, float(np.sqrt(scale_px2)))
+    windowed = (patches - background) * np.exp(-np.square(distance) / (2 * window)).astype(np.float32)
+    farthest = max(5.0, NEAR * scale_px2)
+    reach = int(np.sqrt(farthest))
+    side = next_fast_len(2 * half + 1 + reach, real=True)
+    covariance = irfft2(np.square(np.abs(rfft2(windowed, (side, side)))).mean(axis=0), (side, side))
+    dy, dx = np.arange(1, reach + 1)[:, None], np.arange(-reach, reach + 1)
+    square = dy**2 + dx**2
+    near = square <= farthest
+    # spot × window is a Gaussian of variance u with 1/u = 1/v + 1/window; its covariance has the variance 2u
+    measured = covariance[dy, dx % side][near]
     try:
         (_, u), _ = curve_fit(
             lambda r2, height, u: height * np.exp(-r2 / (4 * u)),
             square[near].astype(float),
-            measured[near] / measured.max(),
+            measured / measured.max(),
             p0=(1.0, scale_px2 / 2),
             bounds=((0.0, 0.02), (np.inf, np.inf)),
         )
     except (RuntimeError, ValueError):
         return None
-    return float(u * scale_px2 / (scale_px2 - u)) if u < 0.95 * scale_px2 else None
+    return float(u * window / (window - u)) if u < 0.95 * window else None
+
+
+def _background(mean: NDArray[np.float32], distance: NDArray[np.float64], sigma_px: float) -> float:
+    """Return the darkest ring around the mean spot, from 1.5 to 3.5 standard deviations of the filter."""
+    ring = np.maximum(np.round(distance), 1).astype(int).ravel()
+    profile = np.bincount(ring, mean.ravel()) / np.maximum(np.bincount(ring), 1)
+    return float(profile[max(1, int(1.5 * sigma_px)) : int(np.ceil(3.5 * sigma_px)) + 1].min())
 
 
 def _step(response: NDArray[np.float32], variance_px2: float) -> float:
