@@ -84,13 +84,15 @@ def test_natural_order() -> None:
     assert sorted(names, key=natural_order) == ["a.tif", "F1.tif", "f02.tif", "f2b.tif", "f9.tif", "f10.tif"]
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("ending", ["tif", "npy", "png"])
-def test_folder_of_frames(tmp_path: Path, ending: str) -> None:
+def test_folder_of_frames(tmp_path: Path, ending: str, compression: str | None) -> None:
     data = np.random.default_rng(0).integers(0, 2**16, (12, 8, 9)).astype(np.uint16)
     for i, frame in enumerate(data):
         path = tmp_path / f"frame{i}.{ending}"
         if ending == "tif":
-            tifffile.imwrite(path, frame, compression="zlib", resolution=(2e8, 2e8), resolutionunit=3, metadata=None)
+            options = {"resolution": (2e8, 2e8), "resolutionunit": 3, "metadata": None}
+            tifffile.imwrite(path, frame, compression=compression, **options)
         elif ending == "npy":
             np.save(path, frame)
         else:

@@ -290,3 +290,12 @@ def test_any_stack_round_trips(
     options: dict[str, Any] = {"photometric": "minisblack", "metadata": {"axes": "TYX"}}
     tifffile.imwrite(path, data, compression=compression, rowsperstrip=strip, byteorder=byteorder, **options)
     _same(path, data)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_compressed_and_plain_pages_in_one_stack(tmp_path: Path, stack: np.ndarray, order: str) -> None:
+    path = tmp_path / "film.tif"
+    with tifffile.TiffWriter(path, byteorder=order) as file:
+        for i, frame in enumerate(stack):
+            file.write(frame, compression="zlib" if i % 2 else None, metadata=None, contiguous=False)
+    np.testing.assert_array_equal(read_movie(path).data, stack)

@@ -151,17 +151,8 @@ def write_zarr(
 ) -> None:
     """Write a movie as OME-Zarr 0.5, one chunk a frame, computing one frame at a time.
 
-    Parameters
-    ----------
-    movie : Movie
-        The movie; its data may be lazy.
-    path : str or Path
-        Folder to write.
-    resume : bool
-        Go on with a folder that an earlier call has left unfinished, even when it was killed: only frames that are
-        not there are computed.
-    progress : callable, optional
-        Is told the number of frames that are done, and of all.
+    The parameters are those of `write_movie`. An unfinished folder is resumed even when its writing was killed; only
+    frames that are not there are computed.
 
     Raises
     ------

@@ -64,6 +64,8 @@ def decode_page(path: Path, page: Page, order: str) -> NDArray[Any]:
         If the compressed bytes are damaged, or unpack to more than the page can hold.
     """
     dtype = page_dtype(page, order)
+    if page.plain and dtype is not None:
+        return _read_plain(path, page, dtype)
     simple = dtype is not None and dtype.itemsize * 8 == page.bits and page.fill_order == 1
     if dtype is None or not simple or page.compression not in (1, *_CODECS):
         return _decode_rare(path, page)
@@ -80,6 +82,12 @@ def decode_page(path: Path, page: Page, order: str) -> NDArray[Any]:
             target = image[y : y + height, x : x + columns]
             target[:] = piece[: target.shape[0], : target.shape[1]]
     return image
+
+
+def _read_plain(path: Path, page: Page, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the image of a page whose pixels lie in one piece; such a page has no list of segments."""
+    pixels = np.fromfile(path, dtype, page.height * page.width, offset=page.start)
+    return pixels.reshape(page.height, page.width).astype(dtype.newbyteorder("="), copy=False)
 
 
 def _decode_segment(raw: bytes, shape: tuple[int, int], rows: int, dtype: np.dtype[Any], page: Page) -> NDArray[Any]:
