@@ -13,23 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate_table", "movie_rows", "score_table"]
 
-_ESTIMATE = {
-    "spot_variance_px2": ("variance of an atom's spot", "px²", "simulation.variance_min_px2, variance_max_px2"),
-    "atoms_per_frame": ("spots found in a frame", "", "simulation.positions_min, positions_max"),
-    "atom_peak_e": ("electrons in a spot's brightest pixel", "e", "scene.atom_peak_e"),
-    "step_px": ("motion per frame and axis", "px", "scene.walk_px"),
-    "background_e": ("electrons in a pixel between the atoms", "e", "scene.background_e"),
-    "background_gradient": ("change of the background across the frame", "", "scene.background_gradient"),
-    "background_texture": ("speckle of the background", "", "scene.background_texture"),
-    "gain_counts": ("grey value of one electron", "counts", "detector.gain_counts"),
-    "offset_counts": ("grey value without electrons", "counts", "detector.offset_counts"),
-    "read_noise_counts": ("read-out noise", "counts", "detector.read_noise_counts"),
-    "afterglow": ("signal left in the next pixel", "", "detector.afterglow"),
-    "pulse_shape": ("shape of the pulse heights", "", "detector.pulse_shape"),
-    "saturation_counts": ("grey value of saturation", "counts", "detector.saturation_counts"),
-}
-"""By field of an estimate: what it is, its unit, and the settings that follow from it."""
-
 _SCORES = {
     "frames": "frames",
     "bad_frames": "frames without an image, left out",
@@ -71,7 +54,9 @@ def movie_rows(movie: "Movie") -> list[tuple[str, str]]:
 
 def estimate_table(found: "Estimate") -> Table:
     """Return what was measured, and which settings follow from it."""
-    rows = [(what, number(getattr(found, name), unit), sets) for name, (what, unit, sets) in _ESTIMATE.items()]
+    from napari_noise2atom.estimate import MEANING
+
+    rows = [(what, number(getattr(found, name), unit), sets) for name, (what, unit, sets) in MEANING.items()]
     return table("Measured on the movie", rows, ("", "", "sets"))
 
 

@@ -12,7 +12,24 @@ from .noise import measure_noise, recorded_range, undo_afterglow
 from .sample import sample_runs
 from .spots import measure_spots
 
-__all__ = ["Estimate", "estimate", "propose", "settings_from"]
+__all__ = ["MEANING", "Estimate", "estimate", "propose", "settings_from"]
+
+MEANING = {
+    "spot_variance_px2": ("variance of an atom's spot", "px²", "simulation.variance_min_px2, variance_max_px2"),
+    "atoms_per_frame": ("spots found in a frame", "", "simulation.positions_min, positions_max"),
+    "atom_peak_e": ("electrons in a spot's brightest pixel", "e", "scene.atom_peak_e"),
+    "step_px": ("motion per frame and axis", "px", "scene.walk_px"),
+    "background_e": ("electrons in a pixel between the atoms", "e", "scene.background_e"),
+    "background_gradient": ("change of the background across the frame", "", "scene.background_gradient"),
+    "background_texture": ("speckle of the background", "", "scene.background_texture"),
+    "gain_counts": ("grey value of one electron", "counts", "detector.gain_counts"),
+    "offset_counts": ("grey value without electrons", "counts", "detector.offset_counts"),
+    "read_noise_counts": ("read-out noise", "counts", "detector.read_noise_counts"),
+    "afterglow": ("signal left in the next pixel", "", "detector.afterglow"),
+    "pulse_shape": ("shape of the pulse heights", "", "detector.pulse_shape"),
+    "saturation_counts": ("grey value of saturation", "counts", "detector.saturation_counts"),
+}
+"""By field of an estimate: what it is, its unit, and the settings that follow from it."""
 
 
 @dataclass(frozen=True)
