@@ -89,7 +89,7 @@ class BackgroundFrames:
         ------
         Exception
             What the computation raised.
-        RuntimeError
+        ValueError
             If the frames were closed meanwhile.
         """
         with self._change:
@@ -97,7 +97,7 @@ class BackgroundFrames:
                 if index in self._failed:
                     raise self._failed.pop(index)
                 if self._closed:
-                    raise RuntimeError("the frames were closed while one was awaited")
+                    raise ValueError("the layer was removed before all its frames were computed; keep it until then")
                 self._ask(self._awaited, index)
                 self._change.wait(timeout=1)
             return there
@@ -201,7 +201,10 @@ class BrowsedArray:
             return self.exact.data[key]
         time, *place = key
         if isinstance(time, slice):
-            numbers = range(*time.indices(len(self)))
+            numbers = range(len(self))[time]
+            # napari asks for the shown frame as a slice of one, unless its projection is 'none'
+            if len(numbers) == 1:
+                return self._shown(numbers[0], self.frames.look)[np.newaxis, *place]
             return np.stack([self._shown(number, self.frames.peek)[tuple(place)] for number in numbers])
         return self._shown(int(time), self.frames.look)[tuple(place)]
 

@@ -40,6 +40,8 @@ __all__ = ["train"]
 
 STEP_EVENTS_PER_S = 10
 PREVIEW_FRAMES = 3
+FIRST_PREVIEW_S = 1.0
+"""Until the first preview; the others follow at twice the time each, up to the interval that is set."""
 MOST_REPAIRS = 5
 YOUNG_STEPS = 50
 MOST_NON_FINITE = 10
@@ -217,7 +219,7 @@ class _Session:
                 total = self.total_steps
                 event = Step(self.stage, self.progress.step, total, losses, now, self.pace.left(total))
                 yield from self._emit(self._log(event))
-            if now - shown >= run.preview_every_s:
+            if now - shown >= min(run.preview_every_s, max(FIRST_PREVIEW_S, shown)):
                 yield from self._score()
                 shown = self.progress.seconds
             if self.folder is not None and now - kept >= run.checkpoint_every_s:
