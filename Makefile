@@ -3,6 +3,12 @@ PYTHON ?= python3
 DEMO_MINUTES ?= 4.5
 VENV := .venv
 BIN := $(VENV)/bin
+# Without a screen, napari is painted on one in memory; Qt's own "offscreen" paints no canvas.
+ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
+ifneq ($(shell command -v xvfb-run),)
+SCREEN := QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1600x1000x24"
+endif
+endif
 STAMP := $(VENV)/installed
 
 .PHONY: demo test lint docs clean
@@ -11,12 +17,13 @@ demo: $(STAMP)
 	$(BIN)/python examples/demo.py --max-minutes $(DEMO_MINUTES)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(SCREEN) $(BIN)/python -m pytest
 
 lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/npe2 validate --imports src/napari_noise2atom/napari.yaml
 
 docs: $(VENV)/docs
 	$(BIN)/mkdocs build --strict

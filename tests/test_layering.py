@@ -28,6 +28,7 @@ LAYERS = {
     "baselines": 3,
     "cli": 4,
     "contributions": 4,
+    "layerdata": 4,
     "figure": 4,
     "widgets": 5,
 }
@@ -37,11 +38,15 @@ MAY_IMPORT = {
     "typer": {"cli"},
     "rich": {"cli"},
     "qtpy": {"widgets"},
+    "superqt": {"widgets"},
+    "pyqtgraph": {"widgets"},
     "magicgui": {"widgets"},
     "napari": {"widgets"},
     "matplotlib": {"figure"},
 }
 """Which parts may import a library, be it at the top of a file or in a function."""
+
+WINDOW = {"qtpy", "PyQt6", "PySide6", "superqt", "pyqtgraph", "magicgui"}
 
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
@@ -124,13 +129,29 @@ def test_type_checking_is_no_way_around_the_layers():
 
 
 def test_the_package_loads_nothing_heavy():
-    heavy = {"torch", "numpy", "scipy", "dask", "pydantic", "napari", "qtpy", "typer", "matplotlib"}
+    heavy = {"torch", "numpy", "scipy", "dask", "pydantic", "napari", "typer", "matplotlib"} | WINDOW
     assert not loaded_by(f"import {PACKAGE}") & heavy
+
+
+@pytest.mark.parametrize("part", ["cli", "contributions"])
+def test_what_needs_no_window_loads_none(part):
+    assert not loaded_by(f"import {PACKAGE}.{part}") & {"torch", "napari", *WINDOW}
 
 
 def test_the_command_line_starts_light():
     heavy = {"torch", "numpy", "scipy", "dask", "zarr", "tifffile", "matplotlib"}
     assert not loaded_by(f"import {PACKAGE}.cli") & heavy
+
+
+def test_the_dock_opens_without_torch():
+    """It takes a second to import: late, in a thread, or when a training begins."""
+    assert "torch" not in loaded_by(f"import {PACKAGE}.widgets.dock, {PACKAGE}.widgets.commands")
+
+
+@pytest.mark.parametrize("library", ["napari", "qtpy", "pyqtgraph", "magicgui"])
+def test_libraries_of_windows_are_for_widgets_only(library):
+    users = {part_of(module_name(path)) for path in MODULES if library in {n.split(".")[0] for n in imported(path)}}
+    assert users == {"widgets"}
 
 
 @pytest.mark.parametrize("part", [part for part, layer in LAYERS.items() if layer < 2])

@@ -1,0 +1,189 @@
+"""Layers made here: beside the raw one in place and units, and recognisable as results."""
+
+import math
+from collections import deque
+from itertools import product
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+from napari.viewer import Viewer
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_noise2atom.browsing import BackgroundFrames
+
+from .jobs import READ_MS, in_words
+
+__all__ = ["LiveLayer", "SparseFrames", "add_result", "current_frame", "results_of", "show_frame"]
+
+_TIME = -3
+"""The axis of time: from the last, for viewers align the last axes of their layers."""
+
+
+class SparseFrames:
+    """Some frames of a movie as an array of shape (t, y, x), or (n, t, y, x); what is not there is NaN.
+
+    napari draws NaN as nothing, so that what is below shows through.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the whole.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape, self.ndim, self.dtype = shape, len(shape), np.dtype(np.float32)
+        self.size = int(np.prod(shape))
+        self._parts: dict[tuple[int, ...], tuple[NDArray[np.float32], tuple[int, int]]] = {}
+
+    def put(self, place: tuple[int, ...], image: NDArray[np.float32], origin_px: tuple[int, int]) -> None:
+        """Set the part of a frame that begins at a row and column."""
+        self._parts[place] = image, origin_px
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        key = key if isinstance(key, tuple) else (key,)
+        number = self.ndim - 2
+        lead = (*key[:number], *(slice(None),) * (number - len(key)))
+        if not all(isinstance(index, int | np.integer | slice) for index in lead):
+            return np.asarray(self)[key]  # type: ignore[no-any-return]
+        # as of arrays: an index beyond the end is an IndexError, which ends a loop over frames
+        chosen = [range(length)[index] for index, length in zip(lead, self.shape, strict=False)]
+        places = product(*(numbers if isinstance(numbers, range) else (numbers,) for numbers in chosen))
+        lengths = [len(numbers) for numbers in chosen if isinstance(numbers, range)]
+        frames = np.full((*lengths, *self.shape[-2:]), np.nan, np.float32)
+        for frame, place in zip(frames.reshape(-1, *self.shape[-2:]), places, strict=True):
+            self._fill(frame, place)
+        return frames[(*(slice(None),) * len(lengths), *key[number:])]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        whole = np.full(self.shape, np.nan, np.float32)
+        for place in self._parts:
+            self._fill(whole[place], place)
+        return whole if dtype is None else whole.astype(dtype)
+
+    def _fill(self, frame: NDArray[np.float32], place: tuple[int, ...]) -> None:
+        if place in self._parts:
+            image, (top, left) = self._parts[place]
+            frame[top : top + image.shape[0], left : left + image.shape[1]] = image
+
+
+_LIVE: "set[LiveLayer]" = set()
+"""No dock owns them: a result stays alive when that is closed."""
+
+
+class LiveLayer(QObject):
+    """Draws a layer anew when the frame that is shown has been computed; it lives as long as the layer.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        In which the layer will be.
+    """
+
+    computed = Signal(int)
+    """A frame is there."""
+    failed = Signal(str)
+    """One sentence."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.layer: Image | None = None
+        self._frames: BackgroundFrames | None = None
+        self.notes: deque[int | Exception] = deque()
+        """Numbers of computed frames and failures; threads append to it, and touch nothing else here."""
+        self._timer = QTimer(self)
+        self._timer.setInterval(READ_MS)
+        self._timer.timeout.connect(self._read)
+
+    def follow(self, layer: Image, frames: BackgroundFrames) -> None:
+        """Follow a layer until it is removed, which ends the computing of its frames."""
+        self.layer, self._frames = layer, frames
+        self._viewer.layers.events.removed.connect(self._forget)
+        self._timer.start()
+        _LIVE.add(self)
+
+    def _forget(self, event: Any) -> None:
+        if event.value is self.layer and self._frames is not None:
+            self._frames.close()
+            self._timer.stop()
+            self._viewer.layers.events.removed.disconnect(self._forget)
+            _LIVE.discard(self)
+
+    def _read(self) -> None:
+        layer = self.layer
+        while self.notes and layer is not None:
+            match self.notes.popleft():
+                case Exception() as error:
+                    self.failed.emit(in_words(error))
+                case int(index):
+                    self.computed.emit(index)
+                    if self._viewer.dims.ndisplay == 3 or current_frame(self._viewer, layer) == index:
+                        layer.refresh(extent=False, highlight=False)
+
+
+def add_result(viewer: Viewer, raw: Image, data: Any, kind: str, **more: Any) -> Image:
+    """Add a layer that lies on the raw one; none is replaced, none renamed, and the selection stays.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where to.
+    raw : Image
+        From which it was made.
+    data : array-like
+        With the raw layer's last axes.
+    kind : str
+        Appended to the raw layer's name.
+    **more
+        As for `napari.layers.Image`; `metadata` goes below the key ``noise2atom``.
+
+    Returns
+    -------
+    Image
+    """
+    extra = data.ndim - 3
+    metadata = {"noise2atom": {"result": kind, "of": raw.name} | more.pop("metadata", {})}
+    layer = Image(
+        data,
+        name=f"{raw.name} {kind}",
+        scale=(1,) * extra + tuple(raw.scale[-3:]),
+        translate=(0,) * extra + tuple(raw.translate[-3:]),
+        units=("pixel",) * extra + tuple(raw.units[-3:]),
+        axis_labels=(kind,) * extra + tuple(raw.axis_labels[-3:]),
+        metadata=metadata,
+        **more,
+    )
+    chosen = set(viewer.layers.selection)
+    viewer.layers.append(layer)
+    viewer.layers.selection = chosen
+    return layer
+
+
+def results_of(viewer: Viewer, raw: Image) -> list[Image]:
+    """Return the layers that were made here from a raw one, and other movies of its size, such as a truth."""
+    return [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, Image)
+        and layer != raw  # napari gives plugins proxies of its layers, each time another one
+        and not layer.rgb
+        and tuple(layer.data.shape[-3:]) == tuple(raw.data.shape[-3:])
+        and math.prod(layer.data.shape) == math.prod(raw.data.shape)
+    ]
+
+
+def current_frame(viewer: Viewer, layer: Image) -> int:
+    """Return the number of the frame of a movie layer that is shown."""
+    place = (viewer.dims.point[_TIME] - layer.translate[_TIME]) / layer.scale[_TIME]
+    return int(np.clip(round(place), 0, layer.data.shape[_TIME] - 1))
+
+
+def show_frame(viewer: Viewer, layer: Image, index: int) -> None:
+    """Put the slider on a frame of a movie layer."""
+    axis = viewer.dims.ndim + _TIME
+    viewer.dims.set_point(axis, layer.translate[_TIME] + index * layer.scale[_TIME])
