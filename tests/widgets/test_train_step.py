@@ -179,6 +179,23 @@ def test_the_middle_of_a_large_frame_lies_where_it_belongs(qtbot, viewer, step_o
     assert shown.sum() == 16 * 24
 
 
+def test_the_contrast_follows_the_previews_until_the_user_sets_one(qtbot, viewer, step_of):
+    first, second, gates = preview(value=0.1), preview(value=0.6), [threading.Event(), threading.Event()]
+    widget = step_of(first, gates[0], second, gates[1], second)
+    widget.start.click()
+
+    def layer_shows(limits):
+        return "film preview" in viewer.layers and np.allclose(viewer.layers["film preview"].contrast_limits, limits)
+
+    qtbot.waitUntil(lambda: layer_shows((0.1, 0.15)), timeout=MS)
+    gates[0].set()
+    qtbot.waitUntil(lambda: layer_shows((0.6, 0.78)), timeout=MS)
+    viewer.layers["film preview"].contrast_limits = (0.2, 0.9)
+    gates[1].set()
+    qtbot.waitUntil(lambda: len(widget.previews) == 3 and widget._unpainted is None, timeout=MS)
+    assert layer_shows((0.2, 0.9))
+
+
 def test_a_second_run_replaces_no_preview_of_the_first(qtbot, viewer, step_of):
     widget = step_of(preview(value=0.25))
     run(qtbot, widget)

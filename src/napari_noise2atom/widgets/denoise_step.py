@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 from napari.viewer import Viewer
-from numpy.typing import NDArray
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
@@ -17,7 +16,7 @@ from napari_noise2atom.io import write_movie, write_mp4
 from napari_noise2atom.movie import Movie
 
 from .jobs import BackgroundJob, Wanted, in_words
-from .layers import LiveLayer, add_result, current_frame, show_frame
+from .layers import LiveLayer, add_result, contrast_of, current_frame, show_frame
 from .plots import CssPlot
 from .section import wrapped
 from .workspace import Workspace
@@ -227,7 +226,7 @@ class DenoiseStep(QWidget):
         frame = result.denoising.frames.peek(index)
         if not result.contrast_set and frame is not None:
             result.contrast_set = True
-            result.layer.contrast_limits = _contrast(frame)
+            result.layer.contrast_limits = contrast_of(frame)
 
     def show_cursor(self, event: object = None) -> None:
         """Put the plot's cursor on the frame that is shown, soon: the frame itself is painted first."""
@@ -311,13 +310,6 @@ def _save(result: Result, path: Path, wanted: Wanted) -> Path:
         case _:
             write_movie(denoised, path, progress=wanted)
     return path
-
-
-def _contrast(frame: NDArray[np.float32]) -> tuple[float, float]:
-    """Return grey values to show as black and white; brighter frames may follow, up to 1."""
-    low, high = (float(value) for value in np.percentile(frame, (0.5, 99.9)))
-    white = min(1.0, max(1.3 * high, low + 0.05))
-    return max(0.0, min(low, white - 0.05)), white
 
 
 def _recipe(model: "TrainedModel") -> dict[str, Any]:

@@ -15,7 +15,7 @@ from napari_noise2atom.browsing import BackgroundFrames
 
 from .jobs import READ_MS, in_words
 
-__all__ = ["LiveLayer", "SparseFrames", "add_result", "current_frame", "results_of", "show_frame"]
+__all__ = ["LiveLayer", "SparseFrames", "add_result", "contrast_of", "current_frame", "results_of", "show_frame"]
 
 _TIME = -3
 """The axis of time: from the last, for viewers align the last axes of their layers."""
@@ -162,6 +162,13 @@ def add_result(viewer: Viewer, raw: Image, data: Any, kind: str, **more: Any) ->
     viewer.layers.append(layer)
     viewer.layers.selection = chosen
     return layer
+
+
+def contrast_of(denoised: NDArray[np.float32]) -> tuple[float, float]:
+    """Return grey values to show as black and white for a denoised frame; brighter frames may follow, up to 1."""
+    low, high = (float(value) for value in np.percentile(denoised, (0.5, 99.9)))
+    white = min(1.0, max(1.3 * high, low + 0.05))
+    return max(0.0, min(low, white - 0.05)), white
 
 
 def results_of(viewer: Viewer, raw: Image) -> list[Image]:

@@ -25,7 +25,7 @@ from napari_noise2atom.settings import PresetName, Settings
 
 from .form import form_label, form_layout
 from .jobs import Events, State, TrainingJob
-from .layers import SparseFrames, add_result, current_frame
+from .layers import SparseFrames, add_result, contrast_of, current_frame
 from .plots import PictureRow, TrainingPlots
 from .section import wrapped
 from .simulate_step import forms_of
@@ -77,6 +77,7 @@ class TrainStep(QWidget):
         self._unpainted: Preview | None = None
         self.previews: list[Preview] = []
         self._preview_layer: Image | None = None
+        self._limits: list[float] = []
         self._build()
         self._timer = QTimer(self)
         self._timer.setInterval(PAINT_MS)
@@ -193,7 +194,7 @@ class TrainStep(QWidget):
             raw,
             data,
             "history",
-            contrast_limits=(0, 1),
+            contrast_limits=contrast_of(self.previews[-1].denoised),
             metadata={"steps": [preview.step for preview in self.previews]},
         )
 
@@ -270,15 +271,21 @@ class TrainStep(QWidget):
 
     def _show_preview(self, preview: Preview) -> None:
         self.pictures.show_picture(RAW, preview.raw[0])
-        self.pictures.show_picture(DENOISED, preview.denoised[0], (0.0, 1.0))
+        limits = contrast_of(preview.denoised)
+        self.pictures.show_picture(DENOISED, preview.denoised[0], limits)
         raw, layer = self._raw, self._preview_layer
         if raw is None or raw not in self._viewer.layers:
             return
         if layer is None:
             data = SparseFrames(tuple(map(int, raw.data.shape[-3:])))
             layer = self._preview_layer = add_result(self._viewer, raw, data, "preview", contrast_limits=(0, 1))
+            self._limits = list(layer.contrast_limits)
         for frame, image in zip(preview.frames, preview.denoised, strict=True):
             layer.data.put((frame,), image, preview.origin_px)
+        if layer.contrast_limits == self._limits:
+            # nobody has set others
+            layer.contrast_limits = limits
+            self._limits = list(layer.contrast_limits)
         if layer in self._viewer.layers:
             layer.refresh(extent=False, highlight=False)
 
