@@ -76,7 +76,7 @@ def test_a_closed_dock_ends_its_work_and_lets_go_of_the_viewer(qtbot, window, cl
         dock.train.pause.click()
     assert listeners(window) != before
     close(window, frame)
-    assert script.closed.wait(TIMEOUT_S)
+    qtbot.waitUntil(script.closed.is_set, timeout=MS)
     assert over(TIMEOUT_S)
     delete_what_is_to_be_deleted()
     assert gone, "a closed dock must not be kept"
@@ -106,7 +106,7 @@ def test_a_closed_dock_gives_the_user_s_view_back(qtbot, window):
     dock.side_by_side.click()
     assert window.canvas.grid.enabled
     close_by_button(window, frame)
-    assert not window.canvas.grid.enabled
+    qtbot.waitUntil(lambda: not window.canvas.grid.enabled, timeout=MS)
 
 
 def test_a_dock_may_be_closed_while_the_movie_is_measured(qtbot, window, monkeypatch):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from napari.layers import Image
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
@@ -110,13 +110,18 @@ class Noise2AtomDock(QWidget):
         super().closeEvent(event)
 
     def event(self, event: QEvent | None) -> bool:
-        """Stop all work when napari takes the dock out of its window: × sends no closeEvent to what is inside."""
-        taken_out = event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None
-        if taken_out and self in _OPEN:
+        """Notice that napari takes the dock out of its window: × sends no closeEvent to what is inside."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            # later: nothing may be deleted while it changes its parent
+            QTimer.singleShot(0, self._look_for_window)
+        return super().event(event)
+
+    def _look_for_window(self) -> None:
+        """Stop all work if there is no window any more."""
+        if self.parent() is None and self in _OPEN:
             self.views.restore()
             self.close_jobs()
             self.deleteLater()
-        return super().event(event)
 
     def close_jobs(self) -> None:
         """Stop all work; a training ends within a step, and its run folder can be resumed from."""
