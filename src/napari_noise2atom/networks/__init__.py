@@ -6,7 +6,7 @@ from napari_noise2atom.settings import NetworkSettings
 
 from .compact import CompactGenerator
 from .critic import Critic
-from .device import resolve_device, use_threads
+from .device import limited_threads, resolve_device, use_threads
 from .generator import STRIDE_PX, Generator, pad_to_stride
 from .lowpass import LowPass
 from .norm import InstanceNorm, frozen_statistics
@@ -26,6 +26,7 @@ __all__ = [
     "build_s2c",
     "count_parameters",
     "frozen_statistics",
+    "limited_threads",
     "pad_to_stride",
     "resolve_device",
     "translate_tiled",

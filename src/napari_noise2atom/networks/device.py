@@ -1,10 +1,12 @@
 """Where to compute."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
-__all__ = ["resolve_device", "use_threads"]
+__all__ = ["limited_threads", "resolve_device", "use_threads"]
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -57,3 +59,14 @@ def use_threads(threads: int = 0) -> int:
     count = threads or max(1, (os.cpu_count() or 1) - 1)
     torch.set_num_threads(count)
     return count
+
+
+@contextmanager
+def limited_threads(threads: int = 0) -> Iterator[None]:
+    """Compute with so many CPU threads, as `use_threads` sets them, and leave the caller's number as it was."""
+    before = torch.get_num_threads()
+    use_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

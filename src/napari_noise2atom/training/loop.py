@@ -1,13 +1,11 @@
 """Training as one stream of events, without a window."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noise2atom.events import (
@@ -16,7 +14,6 @@ from napari_noise2atom.events import (
     Command,
     Finished,
     Paused,
-    Preview,
     Score,
     Stage,
     Started,
@@ -25,13 +22,14 @@ from napari_noise2atom.events import (
 )
 from napari_noise2atom.modelfile import TrainedModel
 from napari_noise2atom.movie import Movie
-from napari_noise2atom.networks import resolve_device, use_threads
+from napari_noise2atom.networks import limited_threads, resolve_device
 from napari_noise2atom.settings import Settings
 
 from .guards import find_failure, find_gradient
 from .learner import Learner, NonFiniteLossError
 from .pace import Pace
-from .patches import Patches, measure_normalisation, middle_of, middle_origin
+from .patches import Patches, measure_normalisation
+from .previews import MOST_FRAMES, Previews
 from .probe import Probe, ProbeScores
 from .runfolder import Progress, RunFolder
 from .sampling import probe_frames, sample_frames
@@ -39,7 +37,6 @@ from .sampling import probe_frames, sample_frames
 __all__ = ["train"]
 
 STEP_EVENTS_PER_S = 10
-PREVIEW_FRAMES = 3
 FIRST_PREVIEW_S = 1.0
 """Until the first preview; the others follow at twice the time each, up to the interval that is set."""
 MOST_REPAIRS = 5
@@ -94,7 +91,7 @@ def train(
     folder = None if run is None else RunFolder(run)
     if folder is not None and folder.has_checkpoint and not resume:
         raise ValueError(f"{run} holds a run already; resume it, or choose another folder")
-    with _threads(settings.run.threads):
+    with limited_threads(settings.run.threads):
         session = _Session(movie, settings, folder, shown)
         if resume:
             session.restore()
@@ -104,17 +101,6 @@ def train(
             # closed or failed half-way: the run can be resumed from here
             session.save()
         return session.model()
-
-
-@contextmanager
-def _threads(threads: int) -> Iterator[None]:
-    """Compute with so many CPU threads, and leave the caller's number as it was."""
-    before = torch.get_num_threads()
-    use_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Session:
@@ -127,7 +113,7 @@ class _Session:
         folder: RunFolder | None,
         shown: Callable[[], Sequence[int]] | None,
     ) -> None:
-        self.movie, self.settings, self.folder, self.shown = movie, settings, folder, shown
+        self.movie, self.settings, self.folder = movie, settings, folder
         self.device = resolve_device(settings.run.device)
         self.normalisation = measure_normalisation(movie)
         self.sampled, self.bad = sample_frames(movie, settings)
@@ -136,6 +122,7 @@ class _Session:
         self.patches = Patches.of(movie, self.sampled, frames_in, self.normalisation, rng)
         probed = probe_frames(movie, settings.run.probe_frames, self.sampled)
         self.probe = Probe(Patches.of(movie, probed, frames_in, self.normalisation), self.device)
+        self.previews = Previews(movie, self.probe, self.normalisation, frames_in, shown)
         self.learner = self._fresh_learner(0)
         self.progress = Progress()
         self.best: dict[str, Tensor] | None = None
@@ -253,7 +240,9 @@ class _Session:
             self._keep(scores, failed=failure is not None)
         self.pace.count()
         yield from self._emit(self._log(Score(self.progress.step, scores.values, best)))
-        yield from self._emit(self._preview(scores.denoised))
+        if self.folder is not None:
+            self.folder.show(scores.denoised[:MOST_FRAMES])
+        yield from self._emit(self.previews(self.progress.step, self.learner.average, scores.denoised))
         if failure is not None and self._is_mature:
             yield from self._react(failure.kind, failure.message)
         elif self._is_mature and "gradient" not in self.told and (gradient := find_gradient(scores.denoised)):
@@ -310,17 +299,6 @@ class _Session:
             yield from self._alarm(
                 "non-finite", f"{message}; the step was left out. Check the movie for extreme values"
             )
-
-    def _preview(self, denoised: NDArray[np.float32]) -> Preview:
-        """Show chosen frames; the folder keeps always the same ones, so that they can be compared."""
-        indices, images = self.probe.patches.indices[:PREVIEW_FRAMES], denoised[:PREVIEW_FRAMES]
-        if self.folder is not None:
-            self.folder.show(images)
-        if self.shown is not None and (chosen := tuple(self.shown()[:PREVIEW_FRAMES])):
-            windows = Patches.of(self.movie, chosen, self.settings.network.frames_in, self.normalisation)
-            indices, images = chosen, self.probe.denoise(self.learner.average, windows)
-        raw = np.stack([middle_of(self.movie.frame(index)) for index in indices])
-        return Preview(self.progress.step, indices, raw, images, middle_origin(self.movie.shape[1:]))
 
     def _alarm(self, kind: str, message: str) -> Stream:
         self.told.add(kind)

@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
+    QFormLayout,
     QHBoxLayout,
     QLineEdit,
     QProgressBar,
@@ -94,6 +95,30 @@ class TrainStep(QWidget):
         self._show_state()
 
     def _build(self) -> None:
+        self.progress = QProgressBar()
+        self.progress.setFormat("")
+        self.progress.setRange(0, 1)
+        self.status = wrapped()
+        self.alarms = wrapped()
+        self.alarms.setStyleSheet("color: #e69f00;")
+        self.pictures = PictureRow((RAW, DENOISED), 190)
+        self.plots = TrainingPlots()
+        for empty in (self.alarms, self.pictures, self.plots):
+            empty.hide()
+        self.history = QPushButton("Show the history of previews")
+        self.history.setToolTip("Adds a layer with an axis of its own: how the shown frames came out during the run.")
+        self.history.clicked.connect(self.add_history)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(self._choices())
+        groups = ("run", "network", "warm_start", "training")
+        for form in forms_of(self._workspace, {"run": ("device", "max_minutes", "seed")}, groups):
+            layout.addWidget(form)
+        layout.addLayout(self._buttons())
+        for widget in (self.progress, self.status, self.alarms, self.pictures, self.plots, self.history):
+            layout.addWidget(widget)
+
+    def _choices(self) -> QFormLayout:
         self.preset = QComboBox()
         self.preset.addItems(get_args(PresetName))
         self.preset.setToolTip("compact for computers without a GPU, default for GPUs, paper as published.")
@@ -102,14 +127,12 @@ class TrainStep(QWidget):
         self.frames.setPlaceholderText("the shown one")
         self.frames.setToolTip("Numbers of at most three frames to preview, such as 0, 20, 40; empty: the shown one.")
         self.frames.textChanged.connect(self.follow_slider)
-        top = form_layout()
-        top.addRow(form_label("preset"), self.preset)
-        top.addRow(form_label("preview frames"), self.frames)
-        main, expert = forms_of(
-            self._workspace,
-            {"run": ("device", "max_minutes", "seed")},
-            ("run", "network", "warm_start", "training"),
-        )
+        layout = form_layout()
+        layout.addRow(form_label("preset"), self.preset)
+        layout.addRow(form_label("preview frames"), self.frames)
+        return layout
+
+    def _buttons(self) -> QHBoxLayout:
         self.start = QPushButton("Train")
         self.pause = QPushButton("Pause")
         self.stop = QPushButton("Stop")
@@ -120,31 +143,10 @@ class TrainStep(QWidget):
         self.resume.clicked.connect(self._resume)
         self.stop.setToolTip("End within a step; the best model is kept.")
         self.resume.setToolTip("Go on with the last run, or with the folder of another one.")
-        buttons = QHBoxLayout()
+        layout = QHBoxLayout()
         for button in (self.start, self.pause, self.stop, self.resume):
-            buttons.addWidget(button)
-        self.progress = QProgressBar()
-        self.progress.setFormat("")
-        self.progress.setRange(0, 1)
-        self.status = wrapped()
-        self.alarms = wrapped()
-        self.alarms.setStyleSheet("color: #e69f00;")
-        self.alarms.hide()
-        self.pictures = PictureRow((RAW, DENOISED), 190)
-        self.pictures.hide()
-        self.history = QPushButton("Show the history of previews")
-        self.history.setToolTip("Adds a layer with an axis of its own: how the shown frames came out during the run.")
-        self.history.clicked.connect(self.add_history)
-        self.plots = TrainingPlots()
-        self.plots.hide()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(top)
-        layout.addWidget(main)
-        layout.addWidget(expert)
-        layout.addLayout(buttons)
-        for widget in (self.progress, self.status, self.alarms, self.pictures, self.plots, self.history):
-            layout.addWidget(widget)
+            layout.addWidget(button)
+        return layout
 
     def start_run(self) -> None:
         """Start a new run with the settings that are shown."""
