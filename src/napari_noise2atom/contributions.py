@@ -157,7 +157,9 @@ def sample_result() -> list[LayerTuple]:
     simulated = simulate_movie(MovieSettings())
     frames = np.asarray(read_movie(_SAMPLE_RESULT).data) / np.float32(255)
     denoised = simulated.noisy.with_data(frames, f"{simulated.noisy.name} denoised")
-    return [layer_data(simulated.noisy), layer_data(denoised), _truth(simulated), _atoms(simulated)]
+    origin = {"noise2atom": {"result": "denoised", "of": simulated.noisy.name}}
+    result = layer_data(denoised, metadata=origin)
+    return [layer_data(simulated.noisy), result, _truth(simulated), _atoms(simulated)]
 
 
 def _truth(simulated: SimulatedMovie) -> LayerTuple:

@@ -109,6 +109,15 @@ def test_flip_shows_one_and_then_the_other(viewer, raw, denoised, arranged, view
     assert not views.side_by_side_active
 
 
+def test_flip_takes_the_denoised_layer_and_not_a_truth_above_it(viewer, raw, denoised, views):
+    add_movie(viewer, denoised_data(3), name="truth")
+    shown = set()
+    for _ in range(2):
+        views.flip(raw)
+        shown |= {layer for layer in viewer.layers if layer.visible}
+    assert shown == {raw, denoised}
+
+
 def test_flip_after_the_result_was_removed_leaves_something_to_see(viewer, raw, denoised, views):
     views.flip(raw)
     viewer.layers.remove(denoised)

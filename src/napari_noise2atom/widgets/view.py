@@ -74,7 +74,8 @@ class Views(QObject):
 
     def flip(self, raw: Image) -> None:
         """Show the raw layer alone, then the newest denoised one alone, and so on, in place."""
-        denoised = [layer for layer in results_of(self._viewer, raw) if not _is_preview(layer)]
+        others = [layer for layer in results_of(self._viewer, raw) if not _is_preview(layer)]
+        denoised = [layer for layer in others if _kind(layer) == "denoised"] or others
         if self._flipped is not None and not {raw, *denoised}.issuperset(self._flipped[0]):
             self.restore()  # one of the two is gone, or another movie is meant
         if not denoised:
