@@ -30,6 +30,14 @@ def quick(monkeypatch):
 
 
 @pytest.fixture
+def window(make_napari_viewer, quick):
+    """A viewer with a window and a movie."""
+    viewer = make_napari_viewer()
+    add_movie(viewer)
+    return viewer
+
+
+@pytest.fixture
 def workspace(qtbot, quick):
     workspace = Workspace()
     yield workspace

@@ -14,14 +14,6 @@ from napari_noise2atom.widgets.jobs import State
 MS = 1000 * TIMEOUT_S
 
 
-@pytest.fixture
-def window(make_napari_viewer, quick):
-    """A viewer with a window and a movie."""
-    viewer = make_napari_viewer()
-    add_movie(viewer)
-    return viewer
-
-
 def open_dock(viewer):
     return viewer.window.add_plugin_dock_widget("napari-noise2atom", "Noise2Atom")
 

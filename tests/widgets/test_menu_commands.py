@@ -14,13 +14,6 @@ from napari_noise2atom.widgets.layers import add_result
 MS = 1000 * TIMEOUT_S
 
 
-@pytest.fixture
-def window(make_napari_viewer, quick):
-    viewer = make_napari_viewer()
-    add_movie(viewer)
-    return viewer
-
-
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     """A run as a training leaves it, as far as it matters here."""
