@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 __all__ = [
     "PRESETS",
     "CleanSettings",
+    "CompareSettings",
     "DetectorSettings",
     "MovieSettings",
     "NetworkSettings",
@@ -240,6 +241,23 @@ class RunSettings(_Group):
     """Time between previews and scores [s]."""
     probe_frames: Annotated[int, Field(ge=2)] = 8
     """Frames on which the scores that choose the best model are computed."""
+
+
+class CompareSettings(_Group):
+    """How methods are compared on a movie."""
+
+    filter_px: Positive = 2.0
+    """Standard deviation of the Gaussian filters, along y and x [px]."""
+    filter_frames: Positive = 2.0
+    """Standard deviation of the Gaussian filter along time, and half the window of the temporal mean, in frames."""
+    minutes: Positive = 8.0
+    """Time that a method which is trained may take [min]."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of all random numbers."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    """auto, cpu, cuda, cuda:N or mps; auto takes the first that is there of cuda, mps, cpu."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """CPU threads; 0 means all cores but one."""
 
 
 class Settings(_Group):
