@@ -99,6 +99,7 @@ def test_the_papers_clean_images():
         "kernel_px": 33,
         "variance_min_px2": 1.0,
         "variance_max_px2": 10.0,
+        "narrowing": 1.0,
     }
 
 

@@ -56,6 +56,8 @@ class CleanSettings(_Group):
     """Smallest variance of the Gaussian spot of an atom [px²]."""
     variance_max_px2: Positive = 10.0
     """Largest variance of the Gaussian spot of an atom [px²]."""
+    narrowing: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Variance of the spots in clean images relative to the movie's; below 1, atoms that overlap come apart."""
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> Self:
@@ -301,12 +303,15 @@ def _paper() -> Settings:
 
 PRESETS: dict[PresetName, Settings] = {
     "default": Settings(
-        preset="default", network=NetworkSettings(channels=32), warm_start=WarmStartSettings(steps=4000)
+        preset="default",
+        simulation=CleanSettings(narrowing=0.75),
+        network=NetworkSettings(channels=32),
+        warm_start=WarmStartSettings(steps=4000),
     ),
     "paper": _paper(),
     "compact": Settings(
         preset="compact",
-        simulation=CleanSettings(crop_px=64, lattice_px=128, positions_min=19, positions_max=38),
+        simulation=CleanSettings(crop_px=64, lattice_px=128, positions_min=19, positions_max=38, narrowing=0.75),
         warm_start=WarmStartSettings(steps=1500),
         training=TrainingSettings(epochs=30, critic_steps=2),
     ),

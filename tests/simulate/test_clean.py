@@ -47,6 +47,14 @@ def test_variances_are_uniform(clean):
     assert clean.variance_px2.mean() == pytest.approx(5.5, abs=0.6)
 
 
+def test_narrowing_changes_nothing_but_the_variance():
+    asked = PAPER.model_copy(update={"narrowing": 0.6})
+    full, narrow = (simulate_clean(20, asked, np.random.default_rng(0)) for asked in (PAPER, asked))
+    np.testing.assert_allclose(narrow.variance_px2, 0.6 * full.variance_px2)
+    np.testing.assert_array_equal(narrow.positions, full.positions)
+    assert np.all(narrow.images <= full.images + 1e-6)
+
+
 def test_positions_are_whole_pixels_spread_over_the_crop(clean):
     places = clean.positions[clean.atoms > 0]
     assert np.isnan(clean.positions[clean.atoms == 0]).all()

@@ -39,6 +39,20 @@ def test_the_clean_image_is_that_of_the_middle_frame() -> None:
     assert np.mean(agreement, axis=0)[2] > 0.98
 
 
+def test_clean_spots_are_narrower_than_noisy_ones_where_told_to() -> None:
+    def drawn(narrowing: float) -> Settings:
+        asked = settings()
+        # far more atoms in one place than there are: nothing is cut off at an intensity of 1
+        clean = asked.simulation.model_copy(update={"narrowing": narrowing, "atoms_per_position": 1000})
+        return asked.model_copy(update={"simulation": clean})
+
+    full, narrow = (simulate_pairs(8, 64, drawn(n), np.random.default_rng(1)) for n in (1.0, 0.5))
+    np.testing.assert_array_equal(full.noisy, narrow.noisy)
+    # the peaks stay: the integral of a spot is proportional to its variance
+    assert (narrow.clean + 1).sum() == pytest.approx(0.5 * (full.clean + 1).sum(), rel=0.05)
+    assert np.all(narrow.clean <= full.clean + 1e-6)
+
+
 def test_intensity_is_proportional_to_the_electrons_of_atoms() -> None:
     scene = BRIGHT.model_copy(update={"atom_peak_e": 20.0})
     pairs = simulate_pairs(24, 48, settings(scene), np.random.default_rng(2))

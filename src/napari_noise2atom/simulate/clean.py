@@ -56,6 +56,7 @@ def simulate_clean(n: int, settings: CleanSettings, rng: np.random.Generator) ->
     """
     positions, atoms = _draw_positions(n, settings, rng)
     variance = rng.uniform(settings.variance_min_px2, settings.variance_max_px2, n).astype(np.float32)
+    variance *= settings.narrowing
     size = (settings.crop_px, settings.crop_px)
     images = render_spots(
         positions[..., 0], positions[..., 1], atoms, variance[:, None], size, reach_px=settings.kernel_px // 2

@@ -70,7 +70,10 @@ def simulate_pairs(n: int, size_px: int, settings: Settings, rng: np.random.Gene
     background = np.stack([_background(size, settings, rng) for _ in range(n)])
     electrons = scene.atom_peak_e * spots + background[:, None]
     noisy = record(electrons, _another_detector(settings.detector, rng), rng, quantise=False)
-    clean = spots[:, frames // 2] * (2 / settings.simulation.atoms_per_position) - 1
+    middle, narrow = paths[:, frames // 2], settings.simulation.narrowing * variance[:, None]
+    clean = render_spots(middle[..., 0], middle[..., 1], weight, narrow, size)
+    clean *= 2 / settings.simulation.atoms_per_position
+    clean -= 1
     return Pairs(noisy, np.minimum(clean, 1, out=clean))
 
 

@@ -1,0 +1,39 @@
+"""Movies of known truth on which methods are compared."""
+
+from napari_noise2atom.settings import DetectorSettings, MovieSettings, SceneSettings
+
+DETECTOR = DetectorSettings(
+    offset_counts=180, gain_counts=42, pulse_shape=8, afterglow=0.34, read_noise_counts=14, saturation_counts=65535
+)
+"""A counting detector with weak afterglow, as of movies with one electron per pixel."""
+
+
+def movie(variance_px2: float, bond_px: float, pixel_size_nm: float = 0.03, **fields: float) -> MovieSettings:
+    """Return 120 frames; what is a field of the scene goes there."""
+    scene = {name: value for name, value in fields.items() if name in SceneSettings.model_fields}
+    return MovieSettings.model_validate(
+        {name: value for name, value in fields.items() if name not in scene}
+        | {
+            "frames": 120,
+            "seed": 11,
+            "spot_variance_px2": variance_px2,
+            "bond_px": bond_px,
+            "pixel_size_nm": pixel_size_nm,
+            "scene": SceneSettings.model_validate(scene),
+            "detector": DETECTOR,
+        }
+    )
+
+
+MOVIES = {
+    "slow": movie(2.6, 9.2, atom_peak_e=1.2, background_e=0.1, walk_px=0.35),
+    "fast": movie(2.6, 9.2, atom_peak_e=1.2, background_e=0.1, walk_px=2.0, hop_probability=0.02, drift_px=0.3),
+    "low dose": movie(2.6, 9.2, atom_peak_e=0.6, background_e=0.05, walk_px=0.35),
+    "high dose": movie(2.6, 9.2, atom_peak_e=6.0, background_e=0.5, walk_px=0.35),
+    "fine pixels": movie(12.4, 20.0, 0.0136, atom_peak_e=0.6, background_e=0.06, walk_px=0.8),
+    "wedge": movie(4.0, 11.5, atom_peak_e=0.7, background_e=0.25, background_gradient=1.5, walk_px=0.5),
+    "single atoms": movie(2.6, 9.2, atom_peak_e=1.2, background_e=0.1, walk_px=0.35, clusters=0, single_atoms=30),
+    "crowded": movie(2.6, 7.0, atom_peak_e=1.2, background_e=0.1, walk_px=0.35, clusters=7, cluster_atoms=13),
+    "sample": MovieSettings(),
+}
+"""By name: what changes from one to the next is dose, density, speed, pixel size or background."""
