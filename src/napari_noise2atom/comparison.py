@@ -116,8 +116,7 @@ def compare(
     jobs = _jobs(methods, models or {})
     bench = _Bench.of(movie, settings, truth)
     for number, job in enumerate(jobs, 1):
-        yield MethodBegun(job.name, job.title, number, len(jobs))
-        if (yield from _carry_out(job, bench)):
+        if (yield from _carry_out(job, bench, MethodBegun(job.name, job.title, number, len(jobs)))):
             return
 
 
@@ -172,8 +171,8 @@ class _Bench:
         denoised = job.denoise(self.seen, self.settings, progress)
         if denoised.shape != self.raw.shape or not np.isfinite(denoised).all():
             raise ValueError(
-                f"its result has the shape {denoised.shape}, and {np.isfinite(denoised).mean():.0%} of its values are finite; "
-                f"expected the shape {self.raw.shape} and finite values"
+                f"its result has the shape {denoised.shape}, {np.isfinite(denoised).mean():.1%} of it finite; "
+                f"expected the shape {self.raw.shape} and finite values only"
             )
         for index in self.bad:
             denoised[index] = self.raw.frame(index)
@@ -217,20 +216,21 @@ class _Work(threading.Thread):
         self.share = share
 
 
-def _carry_out(job: _Job, bench: _Bench) -> Generator[CompareEvent, Command | None, bool]:
-    """Run a method in a thread and tell how far it is and how it ends; return whether it was to be stopped."""
+def _carry_out(job: _Job, bench: _Bench, begun: MethodBegun) -> Generator[CompareEvent, Command | None, bool]:
+    """Run a method in a thread and tell how far it is and how it ends; return whether a stop was asked for."""
+    asked = (yield begun) is Command.STOP
     work, began = _Work(job, bench), time.monotonic()
     work.start()
     try:
         while work.event is None:
-            if (yield MethodProgress(job.name, work.share, time.monotonic() - began)) is Command.STOP:
+            asked |= (yield MethodProgress(job.name, work.share, time.monotonic() - began)) is Command.STOP
+            if asked:
                 work.stop.set()
             work.join(READ_S)
-        yield work.event
-        return work.stop.is_set()
     finally:  # also when nobody wants to know the rest
         work.stop.set()
         work.join()
+    return asked | ((yield work.event) is Command.STOP)
 
 
 def _reason(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from napari_noise2atom.movie import Movie
@@ -24,7 +25,7 @@ from napari_noise2atom.settings import CompareSettings
 
 from .method import Progress
 from .poissongaussian import PoissonGaussian
-from .trajectories import Trajectories, spread
+from .trajectories import SMOOTH, Trajectories, spread
 
 __all__ = ["Restored", "SingularValues", "choose_threshold", "pgure_svt", "risk_estimate"]
 
@@ -34,6 +35,8 @@ TILE_PX = 128
 TILE_OVERLAP_PX = 8
 THRESHOLDS = np.geomspace(0.3, 4, 14)
 """In units of the largest singular value of pure noise of the window's mean variance."""
+FAINT = 1e-4
+"""Weight of the smoothed frames, which fill what no trajectory comes across."""
 FIRST_STEP, SECOND_STEP = 0.01, 0.1
 """Of the finite differences, in counts."""
 
@@ -55,10 +58,11 @@ def pgure_svt(movie: Movie, settings: CompareSettings, progress: Progress) -> ND
     with limited_threads(settings.threads):
         for done, (t, y, x) in enumerate(places, 1):
             frames = movie.frames(range(t, min(t + WINDOW_FRAMES, len(movie))))[:, y : y + TILE_PX, x : x + TILE_PX]
-            restored = _denoise_window(torch.from_numpy(noise.normalise(frames)), noise.read_variance, random)
+            counts = noise.normalise(frames)
+            restored = _denoise_window(torch.from_numpy(counts), noise.read_variance, random)
             place = np.s_[t : t + WINDOW_FRAMES, y : y + TILE_PX, x : x + TILE_PX]
-            total[place] += restored.total.numpy()
-            count[place] += restored.count.numpy()
+            total[place] += restored.total.numpy() + FAINT * gaussian_filter(counts, SMOOTH)
+            count[place] += restored.count.numpy() + FAINT
             progress(done / len(places))
     total /= count
     return noise.restore(total)

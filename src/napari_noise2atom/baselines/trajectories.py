@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter
 from torch import Tensor
 
-__all__ = ["Trajectories", "spread"]
+__all__ = ["SMOOTH", "Trajectories", "spread"]
 
 PATCH_PX = 4
 STRIDE_PX = 2
