@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from napari_noise2atom.cli.overrides import SettingRow, setting_rows
-from napari_noise2atom.settings import PRESETS, MovieSettings, Settings
+from napari_noise2atom.settings import PRESETS, CompareSettings, MovieSettings, Settings
 
 __all__ = ["TARGET", "render"]
 
@@ -40,6 +40,12 @@ MOVIE = """
 Settings of `noise2atom simulate`. Here, groups stand below the movie: `--set scene.walk_px=1`. The fields of `scene`
 and `detector` are those above; their defaults are the same.
 """
+COMPARISON = """
+## Comparisons
+
+Settings of `noise2atom compare`, which are options of that command, and of the Python function
+`napari_noise2atom.comparison.compare`.
+"""
 
 
 def render() -> str:
@@ -55,6 +61,8 @@ def render() -> str:
             parts.append(f"\n## `{name}`\n\n{_summary(group)}\n\n{_table(rows, tuple(PRESETS))}")
     movie = [(row,) for row in setting_rows(MovieSettings()) if "." not in row.name]
     parts.append(f"{MOVIE}\n{_table(movie, ('default',))}")
+    comparison = [(row,) for row in setting_rows(CompareSettings())]
+    parts.append(f"{COMPARISON}\n{_table(comparison, ('default',))}")
     return "".join(parts)
 
 

@@ -16,7 +16,7 @@ import typer
 import napari_noise2atom
 from napari_noise2atom.cli import app
 from napari_noise2atom.cli.overrides import assigned, override, setting_rows
-from napari_noise2atom.settings import PRESETS, MovieSettings, Settings
+from napari_noise2atom.settings import PRESETS, CompareSettings, MovieSettings, Settings
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -73,7 +73,7 @@ def options() -> dict[str, set[str]]:
 
 @cache
 def setting_names() -> set[str]:
-    return {row.name for model in (Settings(), MovieSettings()) for row in setting_rows(model)}
+    return {row.name for model in (Settings(), MovieSettings(), CompareSettings()) for row in setting_rows(model)}
 
 
 def generator():

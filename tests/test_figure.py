@@ -3,7 +3,7 @@ import csv
 import numpy as np
 import pytest
 
-from napari_noise2atom.figure import Comparison, draw_comparison, read_history
+from napari_noise2atom.figure import Comparison, draw_comparison, draw_methods, read_history
 from napari_noise2atom.metrics import score_movie
 from napari_noise2atom.movie import Movie
 
@@ -69,3 +69,12 @@ def test_picture_without_losses(comparison, tmp_path):
     (tmp_path / "history.csv").write_text("stage,step,seconds,pairs\n")
     draw_comparison(comparison, read_history(tmp_path / "history.csv"), tmp_path / "demo.png")
     assert (tmp_path / "demo.png").exists()
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_methods_are_drawn_whatever_their_number(count, tmp_path):
+    rng = np.random.default_rng(0)
+    frames = {f"method {i}": rng.random((40, 50), np.float32) for i in range(count)}
+    frames["method 0"][:] = 3  # blank
+    draw_methods(frames, {title: rng.random(9) for title in frames}, tmp_path / "compare.png", 0.03)
+    assert (tmp_path / "compare.png").read_bytes().startswith(PNG)

@@ -26,6 +26,8 @@ LAYERS = {
     "inference": 3,
     "browsing": 3,
     "baselines": 3,
+    "comparison": 3,
+    "comparisonfolder": 3,
     "cli": 4,
     "contributions": 4,
     "layerdata": 4,
@@ -43,6 +45,7 @@ MAY_IMPORT = {
     "magicgui": {"widgets"},
     "napari": {"widgets"},
     "matplotlib": {"figure"},
+    "bm3d": {"baselines"},
 }
 """Which parts may import a library, be it at the top of a file or in a function."""
 

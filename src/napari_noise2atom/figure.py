@@ -1,6 +1,7 @@
-"""The figure of a run on a movie with truth: frames, losses, and agreement of neighbouring frames."""
+"""Figures: a run on a movie with truth, and methods side by side."""
 
 import csv
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
-__all__ = ["Comparison", "History", "draw_comparison", "read_history"]
+__all__ = ["Comparison", "History", "draw_comparison", "draw_methods", "read_history"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours of Okabe and Ito, which the colour-blind can tell apart."""
 FRAMES_SHOWN = 3
+METHODS_PER_ROW = 5
 _STYLE: dict[Any, Any] = {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False}
 
 
@@ -107,6 +109,45 @@ def draw_comparison(comparison: Comparison, history: History, path: str | Path) 
         figure.savefig(path)
 
 
+def draw_methods(
+    frames: Mapping[str, NDArray[np.float32]],
+    css: Mapping[str, NDArray[np.float64]],
+    path: str | Path,
+    pixel_size_nm: float | None = None,
+) -> None:
+    """Draw one frame as each method shows it, as in the paper's fig. 3, and the CSS of all frames, into a picture file.
+
+    Parameters
+    ----------
+    frames : mapping of str to array, shape (y, x)
+        By title, in any grey values: black and white are the 0.1 and 99.9 % quantiles of each.
+    css : mapping of str to array, shape (t,)
+        Agreement with neighbouring frames, by the same titles.
+    path : str or Path
+        Picture file, such as ``.png`` or ``.pdf``.
+    pixel_size_nm : float, optional
+        Side of a pixel, for the scale bar [nm].
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    rows = -(-len(frames) // METHODS_PER_ROW)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(12.5, 2.7 * rows + 3.6), dpi=130, layout="constrained")
+        top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.7 * rows, 3.6))[:, 0]
+        axes = top.subplots(rows, METHODS_PER_ROW, squeeze=False).ravel()
+        for axis in axes:
+            axis.set_axis_off()
+        for axis, (title, frame) in zip(axes, frames.items(), strict=False):
+            low, high = np.nanquantile(frame, (0.001, 0.999))
+            axis.imshow(frame, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+            axis.set_title(title)
+            if pixel_size_nm and axis is axes[0]:
+                _draw_scale_bar(axis, frame.shape, pixel_size_nm)
+        _draw_css(bottom.subplots(), css)
+        figure.savefig(path)
+
+
 def _draw_frames(figure: "SubFigure", movies: Mapping[str, Movie]) -> None:
     """Draw one row a frame and one column a movie, each with one contrast for all of its frames."""
     count = len(next(iter(movies.values())))
@@ -170,8 +211,9 @@ def _draw_losses(axis: "Axes", history: History) -> None:
 
 
 def _draw_css(axis: "Axes", css: Mapping[str, NDArray[np.float64]]) -> None:
-    for colour, (title, values) in zip(("0.6", *COLOURS), css.items(), strict=False):
-        axis.plot(values, color=colour, lw=1.4, label=f"{title}, mean {np.nanmean(values):.2f}")
+    lines = itertools.product(("-", "--", ":"), ("0.6", *COLOURS))
+    for (dash, colour), (title, values) in zip(lines, css.items(), strict=False):
+        axis.plot(values, dash, color=colour, lw=1.4, label=f"{title}, mean {np.nanmean(values):.2f}")
     axis.set(
         title="Agreement of neighbouring frames (CSS)",
         xlabel="frame",
@@ -179,4 +221,4 @@ def _draw_css(axis: "Axes", css: Mapping[str, NDArray[np.float64]]) -> None:
         ylim=(min(0, axis.get_ylim()[0]), 1.02),
     )
     axis.grid(color="0.92")
-    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=len(css), frameon=False, fontsize=8)
+    axis.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=min(len(css), 4), frameon=False, fontsize=8)

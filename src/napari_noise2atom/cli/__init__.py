@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 from pydantic import ValidationError
 
+from .compare import compare
 from .console import messages, say
 from .denoise import denoise
 from .info import info
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (simulate, train, denoise, score, info, settings):
+for command in (simulate, train, denoise, score, compare, info, settings):
     app.command()(command)
 
 

@@ -47,7 +47,7 @@ def table(title: str, rows: Iterable[tuple[str, ...]], header: tuple[str, ...] =
     rows = list(rows)
     for index in range(len(header) or len(rows[0])):
         longest = max((len(row[index]) for row in rows), default=0)
-        grid.add_column(header[index] if header else "", no_wrap=longest < 40, overflow="fold")
+        grid.add_column(Text(header[index]) if header else "", no_wrap=longest < 40, overflow="fold")
     for row in rows:
         grid.add_row(*map(Text, row))
     return grid

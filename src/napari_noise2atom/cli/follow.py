@@ -16,7 +16,7 @@ from .progress import ProgressLine, clock
 if TYPE_CHECKING:
     from napari_noise2atom.modelfile import TrainedModel
 
-__all__ = ["TrainingView", "follow", "print_event"]
+__all__ = ["TrainingView", "follow", "interrupt", "print_event"]
 
 _STOPPING = b"\nStopping after this step, the best model is kept; Ctrl-C once more aborts.\n"
 
@@ -39,7 +39,7 @@ def follow(
         The last event; the model is in the run folder.
     """
     event: TrainEvent | None = None
-    with closing(events), _interrupt() as asked, suppress(StopIteration):
+    with closing(events), interrupt(_STOPPING) as asked, suppress(StopIteration):
         while True:
             event = events.send(Command.STOP if asked.is_set() else None)
             show(event)
@@ -49,15 +49,15 @@ def follow(
 
 
 @contextmanager
-def _interrupt() -> Iterator[Event]:
-    """Note the first Ctrl-C instead of raising KeyboardInterrupt."""
+def interrupt(answer: bytes) -> Iterator[Event]:
+    """Note the first Ctrl-C, and answer it, instead of raising KeyboardInterrupt."""
     asked = Event()
 
     def note(number: int, frame: FrameType | None) -> None:
         if not asked.is_set():
             asked.set()
             # Not printed: the signal may have come in the middle of a print.
-            os.write(2, _STOPPING)
+            os.write(2, answer)
         else:
             raise KeyboardInterrupt
 
@@ -68,7 +68,7 @@ def _interrupt() -> Iterator[Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def print_event(event: TrainEvent) -> None:
+def print_event(event: object) -> None:
     """Print an event as a line of JSON, without arrays."""
     print_json({"event": type(event).__name__.lower()} | jsonable(event))
 

@@ -1,0 +1,63 @@
+"""Noise2Atom itself, trained from scratch in the minutes that all methods have, or trained before."""
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noise2atom.estimate import propose
+from napari_noise2atom.events import Step
+from napari_noise2atom.inference import FrameDenoiser
+from napari_noise2atom.modelfile import TrainedModel
+from napari_noise2atom.movie import Movie
+from napari_noise2atom.settings import CompareSettings, PresetName, Settings, preset
+from napari_noise2atom.training import train
+
+from .method import Progress
+
+__all__ = ["apply", "compact", "default", "paper"]
+
+TRAINING_SHARE = 0.95
+"""Of the time, for the progress that is told."""
+
+
+def apply(movie: Movie, model: TrainedModel, settings: CompareSettings, progress: Progress) -> NDArray[np.float32]:
+    """Denoise a movie with a model that is there already; the result is in [0, 1]."""
+    denoiser = FrameDenoiser(movie, model, settings.device, settings.threads)
+    denoised = np.empty(movie.shape, np.float32)
+    for index in range(len(movie)):
+        denoised[index] = denoiser(index)
+        progress((index + 1) / len(movie))
+    return denoised
+
+
+def _train_and_apply(
+    name: PresetName, movie: Movie, settings: CompareSettings, progress: Progress
+) -> NDArray[np.float32]:
+    """Train a preset with what the movie tells, as ``noise2atom train`` does, and denoise with the best model."""
+    proposed, _ = propose(movie, preset(name))
+    model = _train(movie, _limited(proposed, settings), lambda share: progress(TRAINING_SHARE * share))
+    return apply(movie, model, settings, lambda share: progress(TRAINING_SHARE + (1 - TRAINING_SHARE) * share))
+
+
+def _limited(proposed: Settings, settings: CompareSettings) -> Settings:
+    """Give a training the minutes, seed and device of the comparison."""
+    limits = {"max_minutes": settings.minutes} | settings.model_dump(include={"seed", "device", "threads"})
+    return proposed.model_copy(update={"run": proposed.run.model_copy(update=limits)})
+
+
+def _train(movie: Movie, settings: Settings, progress: Progress) -> TrainedModel:
+    events = train(movie, settings)
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            model: TrainedModel = end.value
+            return model
+        if isinstance(event, Step):
+            progress(event.seconds / max(event.seconds + event.seconds_left, 1e-9))
+
+
+default = partial(_train_and_apply, "default")
+paper = partial(_train_and_apply, "paper")
+compact = partial(_train_and_apply, "compact")
