@@ -26,6 +26,7 @@ LAYERS = {
     "inference": 3,
     "browsing": 3,
     "baselines": 3,
+    "trust": 3,
     "cli": 4,
     "contributions": 4,
     "layerdata": 4,
