@@ -16,6 +16,7 @@ from .score import score
 from .settings import settings
 from .simulate import simulate
 from .train import train
+from .trust import atoms, noise_test
 
 __all__ = ["main"]
 
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (simulate, train, denoise, score, info, settings):
+for command in (simulate, train, denoise, score, noise_test, atoms, info, settings):
     app.command()(command)
 
 

@@ -54,6 +54,17 @@ class Atoms:
         return np.bincount(self.frame, minlength=self.frames)
 
     @property
+    def summary(self) -> dict[str, float]:
+        """Figures of the whole movie: mean numbers and mean confidence, NaN without atoms."""
+        return {
+            "frames": self.frames,
+            "threshold": self.threshold,
+            "atoms_per_frame": len(self) / self.frames,
+            "trajectories": len(np.unique(self.track)),
+            "confidence": float(self.confidence.mean()) if len(self) else float("nan"),
+        }
+
+    @property
     def sentence(self) -> str:
         """What was found, in words."""
         if not len(self):

@@ -115,5 +115,5 @@ def shuffle_phases(frame: NDArray[np.float32], rng: np.random.Generator) -> NDAr
     phases = np.angle(np.fft.rfft2(rng.standard_normal(frame.shape)))
     phases[0, 0] = 0
     amplitudes = np.abs(np.fft.rfft2(frame - frame.mean()))
-    shuffled = np.fft.irfft2(amplitudes * np.exp(1j * phases), s=frame.shape)
-    return (shuffled + frame.mean()).astype(np.float32)
+    shuffled = np.fft.irfft2(amplitudes * np.exp(1j * phases), s=frame.shape) + frame.mean()
+    return np.asarray(shuffled, np.float32)
