@@ -36,6 +36,7 @@ def test_perfect_denoising_leaves_noise_alone():
     assert residual.gain == pytest.approx(80, rel=0.01)
     assert residual.offset == pytest.approx(100, abs=0.5)
     assert told[-1] == (12, 12)
+    assert residual.spread == pytest.approx(5, rel=0.02)
     assert residual.autocorrelation[LAGS_PX, LAGS_PX] == 1
     others = np.delete(residual.autocorrelation.ravel(), LAGS_PX * (2 * LAGS_PX + 2))
     assert np.abs(others).max() < 0.05

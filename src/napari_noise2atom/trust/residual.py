@@ -1,7 +1,7 @@
 """What denoising took away: it should be noise, and noise only."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ class Residual:
     """Grey values of the raw movie for an intensity of 1 in the denoised one."""
     offset: float
     """Grey value of the raw movie where the denoised one is 0."""
+    spread: float
+    """Standard deviation of the residual [grey values of the raw movie]."""
     autocorrelation: NDArray[np.float64]
     """Shape (17, 17): at lags of -8 to 8 px in y and x, mean over frames; 1 in the centre."""
 
@@ -73,13 +75,14 @@ def measure_residual(
         progress(done, 2 * len(frames))
     low, level, variance, _, covariance = pool_moments(np.array(moments))
     gain = float(covariance / variance) if variance > 0 else 0.0
-    fit = Residual(gain, float(level - gain * low), np.empty(0))
+    fit = Residual(gain, float(level - gain * low), 0.0, np.empty(0))
     total = np.zeros((2 * LAGS_PX + 1,) * 2)
     for done, index in enumerate(frames, start=len(frames) + 1):
         total += autocovariance(fit.frame(movie.frame(index), denoised.frame(index)))
         progress(done, 2 * len(frames))
-    power = total[LAGS_PX, LAGS_PX]
-    return Residual(gain, fit.offset, total / power if power > 0 else np.full_like(total, np.nan))
+    power = float(total[LAGS_PX, LAGS_PX])
+    correlation = total / power if power > 0 else np.full_like(total, np.nan)
+    return replace(fit, spread=float(np.sqrt(power / len(frames))), autocorrelation=correlation)
 
 
 def autocovariance(image: NDArray[np.generic]) -> NDArray[np.float64]:
