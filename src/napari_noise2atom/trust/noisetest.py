@@ -41,13 +41,11 @@ class NoiseTest:
     @property
     def sentence(self) -> str:
         """The result in words."""
-        nulls = ", ".join(
-            f"{counts.mean():.2g} in the {kind} ({self.false_discovery_rate(kind):.1%})"
-            for kind, counts in self.nulls.items()
-        )
+        counts = ", ".join(f"{counts.mean():.2g} in the {kind}" for kind, counts in self.nulls.items())
+        rates = ", ".join(f"{self.false_discovery_rate(kind):.1%} by the {kind}" for kind in self.nulls)
         return (
-            f"{self.real.mean():.1f} atoms a frame are found in the movie, and in frames of noise alone {nulls}; "
-            f"{len(self.frames)} frames, atoms at least {self.threshold:.3g} high."
+            f"{self.real.mean():.1f} atoms a frame are found in the movie; in frames of noise alone {counts}. "
+            f"False discovery rate: {rates} ({len(self.frames)} frames, atoms at least {self.threshold:.3g} high)."
         )
 
 
@@ -113,7 +111,9 @@ def spread_frames(movie: Movie, most: int) -> NDArray[np.intp]:
     ValueError
         If none of them carries an image.
     """
-    chosen = np.unique(np.linspace(0, len(movie) - 1, most).round().astype(np.intp))
+    count = min(most, len(movie))
+    # the middle of equal parts: end frames, whose neighbours are missing, must not weigh more than they do in the movie
+    chosen = ((np.arange(count) + 0.5) * len(movie) / count).astype(np.intp)
     good = [index for index in chosen if not is_bad_frame(movie.frame(index))]
     if not good:
         raise ValueError(f"{movie.name}: none of {len(chosen)} frames carries an image; check the recording")
