@@ -148,7 +148,7 @@ def test_options_in_the_text_exist(page):
 
 @pytest.mark.parametrize("command", options())
 def test_page_of_commands_lists_all_options(command):
-    _, *sections = re.split(r"^## `(\w+)`$", (DOCS / "cli.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    _, *sections = re.split(r"^## `([\w-]+)`$", (DOCS / "cli.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     text = dict(zip(sections[::2], sections[1::2], strict=True))[command]
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| ")]
     assert {word for row in rows for word in CODE.findall(row) if word.startswith("-")} == options()[command]

@@ -28,6 +28,7 @@ LAYERS = {
     "baselines": 3,
     "comparison": 3,
     "comparisonfolder": 3,
+    "trust": 3,
     "cli": 4,
     "contributions": 4,
     "layerdata": 4,

@@ -39,7 +39,8 @@ def test_the_dock_opens_once(qtbot, window):
     assert isinstance(dock, Noise2AtomDock)
     assert open_dock(window) == (frame, dock)
     assert dock.workspace.layer == window.layers["film"]
-    assert [section.header.text() for section in dock.sections] == ["1  Movie", "2  Simulate", "3  Train", "4  Denoise"]
+    titles = [section.header.text() for section in dock.sections]
+    assert titles == ["1  Movie", "2  Simulate", "3  Train", "4  Denoise", "5  Trust"]
 
 
 def close_by_button(viewer, frame):

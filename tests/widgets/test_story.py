@@ -160,6 +160,15 @@ def test_from_a_dropped_movie_to_a_saved_result(user: User, tmp_path: Path, monk
     assert not user.viewer.canvas.grid.enabled
     assert (user.viewer.scene.camera.center, user.viewer.scene.camera.zoom) == camera
 
+    dock.sections[3].set_open(False)
+    dock.sections[4].set_open(True)
+    user.click(dock.trust.locate)
+    user.wait(lambda: dock.trust.atoms is not None, 120)
+    assert dock.trust.atoms.per_frame.mean() > 10
+    user.click(dock.trust.test)
+    user.wait(lambda: "in frames of noise alone" in dock.trust.status.text(), 120)
+    user.picture("trust")
+
     saved = read_movie(tmp_path / "result.tif")
     assert saved.pixel_size_nm == pytest.approx(0.03)
     np.testing.assert_array_equal(saved.frame(40), np.asarray(denoised.data[40]))

@@ -17,6 +17,7 @@ from .score import score
 from .settings import settings
 from .simulate import simulate
 from .train import train
+from .trust import atoms, noise_test
 
 __all__ = ["main"]
 
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (simulate, train, denoise, score, compare, info, settings):
+for command in (simulate, train, denoise, score, compare, noise_test, atoms, info, settings):
     app.command()(command)
 
 

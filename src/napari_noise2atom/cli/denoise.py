@@ -5,24 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .applying import ModelFile, check_device, denoiser, read_both
 from .console import messages, results, say
-from .options import Device, MovieFile, Overwrite, Signal, parse_signal, require_free
-from .overrides import UsageError, override
+from .options import Device, MovieFile, Overwrite, Signal, require_free
+from .overrides import UsageError
 from .progress import ProgressLine
 
 if TYPE_CHECKING:
-    from napari_noise2atom.modelfile import TrainedModel
     from napari_noise2atom.movie import Movie
 
 __all__ = ["denoise"]
 
-TOLERANCE = 0.2
-"""Relative difference of the pixel sizes of movie and model from which a warning is given."""
-
 
 def denoise(
     movie: MovieFile,
-    model: Annotated[Path, typer.Option("--model", "-m", metavar="RUN_OR_FILE", help="Run folder or model file.")],
+    model: ModelFile,
     out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="File to write, .tif or .zarr.")],
     frames: Annotated[
         str | None, typer.Option("--frames", metavar="A:B", help="Only frames A to B - 1, counted from 0.")
@@ -35,18 +32,13 @@ def denoise(
     """Apply a model to a movie; the result has the movie's calibration."""
     _check_output(out, resume, overwrite, movie)
     chosen = _parse_range(frames)
-    device = _check_device(device)
+    device = check_device(device)
 
-    from napari_noise2atom.inference import denoise as apply
-    from napari_noise2atom.io import read_movie, write_movie
-    from napari_noise2atom.modelfile import load_model
+    from napari_noise2atom.io import write_movie
 
-    source = read_movie(movie, signal=parse_signal(signal))
-    trained = load_model(model)
-    for note in (*source.notes, *_mismatch(source, trained)):
-        say(messages(), f"Note: {note}", style="yellow")
+    source, trained = read_both(movie, model, signal)
     # Cut after denoising, so that the first and last frames have their neighbours.
-    result = _cut(apply(source, trained, device=device, threads=trained.settings.run.threads), chosen)
+    result = _cut(denoiser(trained, device)(source), chosen)
     out.parent.mkdir(parents=True, exist_ok=True)
     with ProgressLine("Denoising", messages()) as progress:
         write_movie(result, out, resume=resume, progress=progress)
@@ -62,12 +54,6 @@ def _check_output(out: Path, resume: bool, overwrite: bool, movie: Path) -> None
     if ending == ".zarr" and out.exists() and not resume:
         raise UsageError(f"{out} is there already; add --resume to go on with it, or delete it")
     require_free(out, overwrite or resume, movie)
-
-
-def _check_device(device: str | None) -> str:
-    from napari_noise2atom.settings import RunSettings, Settings
-
-    return override(Settings(), {"run": {"device": device or RunSettings().device}}).run.device
 
 
 def _parse_range(text: str | None) -> slice:
@@ -91,13 +77,3 @@ def _cut(movie: "Movie", chosen: slice) -> "Movie":
             f"{len(movie)}"
         )
     return movie.with_data(movie.data[start:stop])
-
-
-def _mismatch(movie: "Movie", model: "TrainedModel") -> tuple[str, ...]:
-    here, there = movie.pixel_size_nm, model.pixel_size_nm
-    if not (here and there) or abs(here / there - 1) <= TOLERANCE:
-        return ()
-    return (
-        f"the pixels of {movie.name} are {here:.3g} nm wide, those of the movie on which the model was trained "
-        f"{there:.3g} nm; atoms have another size than it has learned, so train on this movie.",
-    )

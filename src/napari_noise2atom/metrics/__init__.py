@@ -4,7 +4,7 @@ from .atoms import find_atoms, match_atoms
 from .css import css, css_per_pair
 from .detection import Detection, detection_scores
 from .reference import low_pass_correlation, psnr_affine, residual_autocorrelation, ssim
-from .scores import Scores, score_movie, write_csv
+from .scores import Scores, score_movie, write_columns, write_csv
 from .truth import Truth, load_truth
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "residual_autocorrelation",
     "score_movie",
     "ssim",
+    "write_columns",
     "write_csv",
 ]

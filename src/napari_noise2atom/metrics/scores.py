@@ -1,7 +1,7 @@
 """All scores of a movie in one pass: without truth, against the raw movie, against the truth."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,7 @@ from .moments import pair_moments
 from .reference import low_pass_correlation, psnr_of_moments, residual_autocorrelation, ssim
 from .truth import Truth
 
-__all__ = ["Scores", "score_movie", "write_csv"]
+__all__ = ["Scores", "score_movie", "write_columns", "write_csv"]
 
 Columns = dict[str, NDArray[np.float64]]
 
@@ -114,15 +114,33 @@ def write_csv(scores: Scores, path: str | Path) -> None:
     OSError
         If the file cannot be written.
     """
+    write_columns(scores.columns, path)
+
+
+def write_columns(columns: Mapping[str, NDArray[np.generic]], path: str | Path) -> None:
+    """Write columns of one length to a CSV file, which is replaced only when all is written.
+
+    Parameters
+    ----------
+    columns : mapping of str to array, shape (n,)
+        By the name in the header line.
+    path : str or Path
+        The file; its folder must be there.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         np.savetxt(
             part,
-            np.stack(list(scores.columns.values()), axis=1),
+            np.stack(list(columns.values()), axis=1),
             fmt="%.8g",
             delimiter=",",
-            header=",".join(scores.columns),
+            header=",".join(columns),
             comments="",
         )
         part.replace(target)

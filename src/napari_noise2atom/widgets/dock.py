@@ -1,4 +1,4 @@
-"""The dock: four steps from the movie to the result."""
+"""The dock: five steps from the movie to the result."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +14,7 @@ from .movie_step import MovieStep
 from .section import Section
 from .simulate_step import SimulateStep
 from .train_step import TrainStep
+from .trust_step import TrustStep
 from .view import Views
 from .workspace import Workspace
 
@@ -41,13 +42,18 @@ class Noise2AtomDock(QWidget):
         self.simulate = SimulateStep(self.workspace)
         self.train = TrainStep(viewer, self.workspace)
         self.denoise = DenoiseStep(viewer, self.workspace)
+        self.trust = TrustStep(viewer, self.workspace)
         self.views = Views(viewer, self)
+        steps = {
+            "Movie": self.movie,
+            "Simulate": self.simulate,
+            "Train": self.train,
+            "Denoise": self.denoise,
+            "Trust": self.trust,
+        }
         self.sections = [
             Section(f"{number}  {title}", step, open_=number in (1, 3), strong=True)
-            for number, (title, step) in enumerate(
-                (("Movie", self.movie), ("Simulate", self.simulate), ("Train", self.train), ("Denoise", self.denoise)),
-                start=1,
-            )
+            for number, (title, step) in enumerate(steps.items(), start=1)
         ]
         self._build()
         self.train.trained.connect(lambda: self.sections[3].set_open(True))
@@ -128,7 +134,7 @@ class Noise2AtomDock(QWidget):
         if self._closed:
             return
         self._closed = True
-        for step in (self.train, self.denoise, self.simulate):
+        for step in (self.train, self.denoise, self.trust, self.simulate):
             step.close_jobs()
         self.workspace.close()
         self._end()
@@ -142,6 +148,7 @@ class Noise2AtomDock(QWidget):
             (self._viewer.layers.events.renamed, self.movie.list_layers),
             (self._viewer.layers.events.removed, self.denoise.forget),
             (self._viewer.dims.events.current_step, self.denoise.show_cursor),
+            (self._viewer.dims.events.current_step, self.trust.show_cursor),
             (self._viewer.dims.events.current_step, self.train.follow_slider),
         ]
 

@@ -2,21 +2,36 @@
 
 import math
 from collections import deque
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Layer, Points, Tracks
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_noise2atom.browsing import BackgroundFrames
+from napari_noise2atom.browsing import BackgroundFrames, BrowsedArray
+from napari_noise2atom.movie import Movie
+from napari_noise2atom.trust import Atoms
 
 from .jobs import READ_MS, in_words
 
-__all__ = ["LiveLayer", "SparseFrames", "add_result", "contrast_of", "current_frame", "results_of", "show_frame"]
+__all__ = [
+    "LiveLayer",
+    "SparseFrames",
+    "add_atoms",
+    "add_live_result",
+    "add_result",
+    "contrast_of",
+    "current_frame",
+    "results_of",
+    "show_frame",
+]
 
+TAIL_FRAMES = 15
+"""Of a trajectory that are drawn behind its atom."""
 _TIME = -3
 """The axis of time: from the last, for viewers align the last axes of their layers."""
 
@@ -146,22 +161,97 @@ def add_result(viewer: Viewer, raw: Image, data: Any, kind: str, **more: Any) ->
     -------
     Image
     """
-    extra = data.ndim - 3
-    metadata = {"noise2atom": {"result": kind, "of": raw.name} | more.pop("metadata", {})}
-    layer = Image(
-        data,
-        name=f"{raw.name} {kind}",
-        scale=(1,) * extra + tuple(raw.scale[-3:]),
-        translate=(0,) * extra + tuple(raw.translate[-3:]),
-        units=("pixel",) * extra + tuple(raw.units[-3:]),
-        axis_labels=(kind,) * extra + tuple(raw.axis_labels[-3:]),
-        metadata=metadata,
-        **more,
-    )
+    placed = _placed(raw, kind, data.ndim - 3)
+    placed["metadata"]["noise2atom"] |= more.pop("metadata", {})
+    layer = Image(data, **placed, **more)
+    _append(viewer, layer)
+    return layer
+
+
+def _placed(raw: Image, kind: str, extra: int = 0) -> dict[str, Any]:
+    """Return name, place and origin of a layer that lies on the raw one and has some more axes before its three."""
+    return {
+        "name": f"{raw.name} {kind}",
+        "scale": (1,) * extra + tuple(raw.scale[-3:]),
+        "translate": (0,) * extra + tuple(raw.translate[-3:]),
+        "units": ("pixel",) * extra + tuple(raw.units[-3:]),
+        "axis_labels": (kind,) * extra + tuple(raw.axis_labels[-3:]),
+        "metadata": {"noise2atom": {"result": kind, "of": raw.name}},
+    }
+
+
+def _append(viewer: Viewer, layer: Layer) -> None:
     chosen = set(viewer.layers.selection)
     viewer.layers.append(layer)
     viewer.layers.selection = chosen
+
+
+def add_live_result(
+    viewer: Viewer,
+    raw: Image,
+    movie: Movie,
+    compute: Callable[[int], NDArray[np.float32]],
+    kind: str,
+    fail: Callable[[str], object],
+    **more: Any,
+) -> Image:
+    """Add a layer like that of `add_result`, whose frames are computed as one browses.
+
+    Parameters
+    ----------
+    viewer, raw, kind, **more
+        As for `add_result`.
+    movie : Movie
+        The raw layer's movie.
+    compute : callable
+        Returns the frame of a number; is called in a thread.
+    fail : callable
+        Is told, in the window's thread, what went wrong.
+
+    Returns
+    -------
+    Image
+    """
+    live = LiveLayer(viewer)
+    live.failed.connect(fail)
+    frames = BackgroundFrames(compute, movie.shape, live.notes.append, live.notes.append)
+    layer = add_result(viewer, raw, BrowsedArray(frames, movie), kind, **more)
+    live.follow(layer, frames)
     return layer
+
+
+def add_atoms(viewer: Viewer, raw: Image, atoms: Atoms, size_px: float) -> None:
+    """Add the atoms of a movie as points, coloured by confidence, and their trajectories as tracks.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where to.
+    raw : Image
+        The movie in which they were found.
+    atoms : Atoms
+        At least one.
+    size_px : float
+        Diameter of a point [px].
+    """
+    places = np.stack([atoms.frame, atoms.y_px, atoms.x_px], axis=1)
+    features = {name: getattr(atoms, name) for name in ("frame", "intensity", "confidence", "track")}
+    lasting = np.bincount(atoms.track)[atoms.track] > 1
+    if lasting.any():
+        lines = np.column_stack([atoms.track, places])[lasting]
+        _append(viewer, Tracks(lines, tail_length=TAIL_FRAMES, head_length=0, **_placed(raw, "tracks")))
+    points = Points(
+        places,
+        features=features,
+        size=size_px,
+        face_color="confidence",
+        face_colormap="viridis",
+        face_contrast_limits=(0, 1),
+        border_width=0,
+        opacity=0.6,
+        **_placed(raw, "atoms"),
+    )
+    _append(viewer, points)
 
 
 def contrast_of(denoised: NDArray[np.float32]) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """Live curves and small pictures."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import pyqtgraph as pg
@@ -10,8 +11,9 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_noise2atom.events import Score, Step
+from napari_noise2atom.trust import NULLS, NullKind
 
-__all__ = ["CssPlot", "Curves", "PictureRow", "TrainingPlots"]
+__all__ = ["AtomsPlot", "CssPlot", "Curves", "PictureRow", "TrainingPlots"]
 
 MOST_POINTS = 2000
 """Of a curve; when there are more, every other one is dropped."""
@@ -25,6 +27,10 @@ COLOURS = {
     "pairs": ORANGE,
     "raw css": GREY,
     "css": BLUE,
+    "movie": BLUE,
+    "pixel shuffle": ORANGE,
+    "phase shuffle": PURPLE,
+    "noise model": GREEN,
 }
 """Of the curves that are drawn; the others of a run are in its history file."""
 TITLES = {"raw css": "raw", "css": "denoised"}
@@ -137,15 +143,15 @@ class TrainingPlots(QWidget):
                 plot.draw(self.curves)
 
 
-class CssPlot(QWidget):
-    """CSS of each frame with its neighbours, raw and denoised, with a cursor that is the shown frame."""
+class _FramePlot(QWidget):
+    """Curves over the frames of a movie, with a cursor that is the shown frame."""
 
     frame_chosen = Signal(int)
     """The user has clicked on a frame or drawn the cursor there."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, title: str, names: Iterable[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.plot = _Plot("CSS of each frame with its neighbours", ("raw css", "css"))
+        self.plot = _Plot(title, names)
         item = self.plot.getPlotItem()
         item.setLabel("bottom", "frame", color=GREY)
         item.setMouseEnabled(x=True, y=False)
@@ -167,12 +173,6 @@ class CssPlot(QWidget):
         self.plot.setXRange(0, frames - 1, padding=0.02)
         self.marks.setData(np.array(bad, float), np.zeros(len(bad)))
 
-    def draw(self, raw: NDArray[np.float64], denoised: NDArray[np.float64]) -> None:
-        """Show the CSS of each frame, NaN where it is not known."""
-        numbers = np.arange(self._frames)
-        self.plot.curves["raw css"].setData(numbers, raw, connect="finite")
-        self.plot.curves["css"].setData(numbers, denoised, connect="finite")
-
     def show_frame(self, index: int) -> None:
         """Put the cursor on a frame."""
         self.cursor_line.setValue(index)
@@ -183,6 +183,41 @@ class CssPlot(QWidget):
 
     def _nearest(self, position: float) -> int:
         return int(np.clip(round(position), 0, self._frames - 1))
+
+
+class CssPlot(_FramePlot):
+    """CSS of each frame with its neighbours, raw and denoised."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("CSS of each frame with its neighbours", ("raw css", "css"), parent)
+
+    def draw(self, raw: NDArray[np.float64], denoised: NDArray[np.float64]) -> None:
+        """Show the CSS of each frame, NaN where it is not known."""
+        numbers = np.arange(self._frames)
+        self.plot.curves["raw css"].setData(numbers, raw, connect="finite")
+        self.plot.curves["css"].setData(numbers, denoised, connect="finite")
+
+
+class AtomsPlot(_FramePlot):
+    """Atoms of each frame, in the movie and in frames of noise alone."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Atoms found in each frame", ("movie", *NULLS), parent)
+        self.plot.getPlotItem().legend.setColumnCount(1 + len(NULLS))
+
+    def show_movie(self, frames: int, bad: Sequence[int] = ()) -> None:
+        """Prepare for a movie of so many frames, and forget the one before."""
+        super().show_movie(frames, bad)
+        for curve in self.plot.curves.values():
+            curve.clear()
+
+    def draw(self, name: Literal["movie"] | NullKind, frames: NDArray[np.intp], counts: NDArray[np.intp]) -> None:
+        """Show the atoms of some frames."""
+        self.plot.curves[name].setData(frames, counts)
+        drawn = [curve.getOriginalDataset()[1] for curve in self.plot.curves.values()]
+        highest = max(values.max() for values in drawn if values is not None)
+        # room for the legend
+        self.plot.setYRange(0, 1.3 * max(1, highest), padding=0)
 
 
 class PictureRow(QWidget):

@@ -10,10 +10,9 @@ from napari.utils.notifications import show_error
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 
-from napari_noise2atom.browsing import BackgroundFrames, BrowsedArray
 from napari_noise2atom.layerdata import movie_of_layer
 
-from .layers import LiveLayer, add_result, current_frame, results_of
+from .layers import add_live_result, current_frame, results_of
 from .workspace import layer_facts
 
 __all__ = ["Views"]
@@ -129,14 +128,9 @@ class Views(QObject):
 
         shown = of_raw.frame(current_frame(self._viewer, raw))
         spread = float(np.std(shown, where=np.isfinite(shown))) if np.isfinite(shown).any() else 0.0
-        live = LiveLayer(self._viewer)
-        live.failed.connect(show_error)
-        frames = BackgroundFrames(compute, of_raw.shape, live.notes.append, live.notes.append)
         limits = (-3 * spread, 3 * spread) if spread else (-1.0, 1.0)
-        array = BrowsedArray(frames, of_raw)
-        layer = add_result(self._viewer, raw, array, "difference", contrast_limits=limits, colormap="PiYG")
-        live.follow(layer, frames)
-        return layer
+        look = {"contrast_limits": limits, "colormap": "PiYG"}
+        return add_live_result(self._viewer, raw, of_raw, compute, "difference", show_error, **look)
 
     def _remember(self) -> None:
         layers = self._viewer.layers
@@ -166,7 +160,7 @@ def _kind(layer: Layer) -> str:
 
 
 def _is_preview(layer: Layer) -> bool:
-    return _kind(layer) in ("preview", "history", "difference")
+    return _kind(layer) in ("preview", "history", "difference", "residual")
 
 
 def _values(model: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the four steps share: the movie, what was measured on it, the settings, the trained model."""
+"""What the steps share: the movie, what was measured on it, the settings, the trained model."""
 
 import os
 from dataclasses import dataclass

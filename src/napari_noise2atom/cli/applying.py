@@ -1,0 +1,59 @@
+"""What the commands share that apply a model to a movie."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import messages, say
+from .options import parse_signal
+from .overrides import override
+
+if TYPE_CHECKING:
+    from napari_noise2atom.modelfile import TrainedModel
+    from napari_noise2atom.movie import Movie
+
+__all__ = ["ModelFile", "check_device", "denoiser", "read_both"]
+
+TOLERANCE = 0.2
+"""Relative difference of the pixel sizes of movie and model from which a warning is given."""
+
+ModelFile = Annotated[Path, typer.Option("--model", "-m", metavar="RUN_OR_FILE", help="Run folder or model file.")]
+
+
+def check_device(device: str | None) -> str:
+    """Return the device, checked before anything is read."""
+    from napari_noise2atom.settings import RunSettings, Settings
+
+    return override(Settings(), {"run": {"device": device or RunSettings().device}}).run.device
+
+
+def read_both(movie: Path, model: Path, signal: str | None) -> "tuple[Movie, TrainedModel]":
+    """Read a movie and a model, and tell what is worth knowing about them."""
+    from napari_noise2atom.io import read_movie
+    from napari_noise2atom.modelfile import load_model
+
+    source = read_movie(movie, signal=parse_signal(signal))
+    trained = load_model(model)
+    for note in (*source.notes, *_mismatch(source, trained)):
+        say(messages(), f"Note: {note}", style="yellow")
+    return source, trained
+
+
+def denoiser(model: "TrainedModel", device: str) -> "Callable[[Movie], Movie]":
+    """Return the function that denoises movies with a model, lazily."""
+    from napari_noise2atom.inference import denoise
+
+    return partial(denoise, model=model, device=device, threads=model.settings.run.threads)
+
+
+def _mismatch(movie: "Movie", model: "TrainedModel") -> tuple[str, ...]:
+    here, there = movie.pixel_size_nm, model.pixel_size_nm
+    if not (here and there) or abs(here / there - 1) <= TOLERANCE:
+        return ()
+    return (
+        f"the pixels of {movie.name} are {here:.3g} nm wide, those of the movie on which the model was trained "
+        f"{there:.3g} nm; atoms have another size than it has learned, so train on this movie.",
+    )

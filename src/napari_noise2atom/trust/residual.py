@@ -1,0 +1,117 @@
+"""What denoising took away: it should be noise, and noise only."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from napari_noise2atom.metrics.moments import pair_moments, pool_moments
+from napari_noise2atom.movie import Movie
+
+from .noisetest import spread_frames
+
+__all__ = ["LAGS_PX", "Residual", "autocovariance", "measure_residual"]
+
+LAGS_PX = 8
+SAMPLED_FRAMES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """The raw movie minus the affine fit of the denoised one, one fit for all frames."""
+
+    gain: float
+    """Grey values of the raw movie for an intensity of 1 in the denoised one."""
+    offset: float
+    """Grey value of the raw movie where the denoised one is 0."""
+    spread: float
+    """Standard deviation of the residual [grey values of the raw movie]."""
+    autocorrelation: NDArray[np.float64]
+    """Shape (17, 17): at lags of -8 to 8 px in y and x, mean over frames; 1 in the centre."""
+
+    def frame(self, raw: NDArray[np.float32], denoised: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the residual of a frame [grey values of the raw movie], shape (y, x)."""
+        residual: NDArray[np.float32] = raw - np.float32(self.gain) * denoised - np.float32(self.offset)
+        return residual
+
+    @property
+    def sentence(self) -> str:
+        """How much neighbouring pixels have in common, in words."""
+        centre = self.autocorrelation[LAGS_PX]
+        along_y = self.autocorrelation[:, LAGS_PX]
+        return (
+            f"Neighbouring pixels of the residual correlate by {centre[LAGS_PX + 1]:.2f} along x, where the detector's "
+            f"afterglow does the same to pure noise, and by {along_y[LAGS_PX + 1]:.2f} along y, where noise has 0."
+        )
+
+
+def measure_residual(
+    movie: Movie, denoised: Movie, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Residual:
+    """Fit a denoised movie to the raw one and see what the rest looks like, on up to 16 frames spread over the movie.
+
+    Parameters
+    ----------
+    movie, denoised : Movie
+        Of one shape.
+    progress : callable, optional
+        Called after every frame with the number of frames done and of all frames.
+
+    Returns
+    -------
+    Residual
+
+    Raises
+    ------
+    ValueError
+        If no frame carries an image, or the frames are smaller than 17 px.
+    """
+    frames = spread_frames(movie, SAMPLED_FRAMES)
+    moments = []
+    for done, index in enumerate(frames, start=1):
+        moments.append(pair_moments(denoised.frame(index), movie.frame(index)))
+        progress(done, 2 * len(frames))
+    low, level, variance, _, covariance = pool_moments(np.array(moments))
+    gain = float(covariance / variance) if variance > 0 else 0.0
+    fit = Residual(gain, float(level - gain * low), 0.0, np.empty(0))
+    total = np.zeros((2 * LAGS_PX + 1,) * 2)
+    for done, index in enumerate(frames, start=len(frames) + 1):
+        total += autocovariance(fit.frame(movie.frame(index), denoised.frame(index)))
+        progress(done, 2 * len(frames))
+    power = float(total[LAGS_PX, LAGS_PX])
+    correlation = total / power if power > 0 else np.full_like(total, np.nan)
+    return replace(fit, spread=float(np.sqrt(power / len(frames))), autocorrelation=correlation)
+
+
+def autocovariance(image: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return the covariance of pixels with those some pixels away, each lag over all pairs of pixels in the image.
+
+    Parameters
+    ----------
+    image : array, shape (y, x)
+        At least 17 px on each side.
+
+    Returns
+    -------
+    array, shape (17, 17)
+        At lags of -8 to 8 px in y and x; the variance in the centre.
+
+    Raises
+    ------
+    ValueError
+        If the image is smaller.
+    """
+    if min(image.shape) <= 2 * LAGS_PX:
+        raise ValueError(
+            f"got an image of {image.shape[0]} × {image.shape[1]} px; expected at least 17 px on each side"
+        )
+    # zeros beyond the edges, so that what leaves the image does not come back at the other side
+    shape = [fft.next_fast_len(length + LAGS_PX, real=True) for length in image.shape]
+    power = np.abs(fft.rfft2(image - image.mean(), shape)) ** 2
+    lags = np.arange(-LAGS_PX, LAGS_PX + 1)
+    sums = fft.irfft2(power, shape)[np.ix_(lags, lags)]
+    pairs = np.outer(*(length - np.abs(lags) for length in image.shape))
+    result: NDArray[np.float64] = sums / pairs
+    return result

@@ -1,0 +1,73 @@
+"""``noise-test`` and ``atoms``: what they print and write, and what they refuse."""
+
+import csv
+
+import pytest
+
+from napari_noise2atom.modelfile import save_model
+
+
+@pytest.fixture
+def model_file(model, tmp_path):
+    save_model(model, tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+def assert_refused(ended, code, *words):
+    assert ended.code == code, ended.err
+    assert not ended.out
+    for word in words:
+        assert word in " ".join(ended.err.split()), ended.err
+
+
+def test_the_noise_test_is_a_table(noise2atom, movie_file, model_file):
+    ended = noise2atom("noise-test", movie_file, "--model", model_file, "--threshold", "0.4")
+    assert ended.code == 0, ended.err
+    assert "atoms at least 0.4 high" in ended.out
+    for kind in ("pixel shuffle", "phase shuffle", "noise model"):
+        assert kind in ended.out
+    assert "Testing 24/24" in ended.err
+
+
+def test_the_noise_test_for_programs(noise2atom, movie_file, model_file):
+    (summary,) = noise2atom("noise-test", movie_file, "-m", model_file, "--json").lines
+    assert summary["frames"] == 6
+    assert summary["threshold"] == 0.125
+    for null in summary["nulls"].values():
+        rate = null["false_discovery_rate"]
+        assert rate is None or 0 <= rate <= 1
+
+
+def test_atoms_are_written(noise2atom, movie_file, model_file, tmp_path):
+    words = ("atoms", movie_file, "-m", model_file, "--second", model_file, "-o", "out/atoms.csv")
+    ended = noise2atom(*words, "--threshold", "0.01")
+    assert ended.code == 0, ended.err
+    assert "atoms a frame" in ended.out
+    assert "Finding atoms 6/6" in ended.err
+    with (tmp_path / "out/atoms.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["frame"] for row in rows} == set("012345")
+    assert all(0 <= float(row["confidence"]) <= 1 for row in rows)
+    assert_refused(noise2atom(*words), 2, "is there already")
+    (summary,) = noise2atom(*words, "--threshold", "0.01", "--overwrite", "--json").lines
+    assert summary["atoms_per_frame"] == pytest.approx(len(rows) / 6)
+
+
+@pytest.mark.parametrize("command", [("noise-test",), ("atoms", "-o", "atoms.csv")])
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (("--threshold", "high"), 2, "--threshold got 'high'; expected auto, or a height above 0"),
+        (("--threshold", "0"), 2, "--threshold got '0'"),
+        (("--device", "gpu"), 2, "run.device: got 'gpu'"),
+        (("-m", "nothing"), 1, "nothing is not a file"),
+    ],
+)
+def test_wrong_use_is_refused(noise2atom, movie_file, model_file, tmp_path, command, options, code, sentence):
+    assert_refused(noise2atom(command[0], movie_file, "-m", model_file, *command[1:], *options), code, sentence)
+    assert not (tmp_path / "atoms.csv").exists()
+
+
+def test_the_movie_is_never_the_table(noise2atom, movie_file, model_file):
+    words = ("atoms", movie_file, "-m", model_file, "-o", movie_file, "--overwrite")
+    assert_refused(noise2atom(*words), 2, "is the movie itself")
