@@ -5,5 +5,11 @@ from .method import Method, Progress, UnavailableError
 __all__ = ["METHODS", "Method", "Progress", "UnavailableError"]
 
 METHODS: dict[str, Method] = {
-    method.name: method for method in (Method("raw", "Raw", "the movie itself", "filters:raw"),)
+    method.name: method
+    for method in (
+        Method("raw", "Raw", "the movie itself", "filters:raw"),
+        Method("noise2void", "Noise2Void", "Krull et al. 2019, by CAREamics", "noise2void:noise2void", trained=True),
+        Method("struct-n2v", "struct-N2V", "Broaddus et al. 2020, by CAREamics", "noise2void:struct_n2v", trained=True),
+        Method("noise2self", "Noise2Self", "Batson & Royer 2019", "noise2self:noise2self", trained=True),
+    )
 }
