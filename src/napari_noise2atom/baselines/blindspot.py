@@ -13,12 +13,14 @@ from torch import Tensor
 from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator
-from napari_noise2atom.training.patches import SPACING, Patches, hidden_places, hide
+from napari_noise2atom.training.patches import Patches, hidden_places, hide
 
 __all__ = ["Batch", "BlindSpots", "masked_loss"]
 
 REACH_PX = 2
 """Pixels to the left and right of a judged one that are hidden too: afterglow carries its noise there."""
+SPACING = (3, 6)
+"""Rows and columns from one judged pixel to the next."""
 SAMPLED_FRAMES = 120
 CROP_PX = 64
 BATCH_SIZE = 8
@@ -77,7 +79,7 @@ class BlindSpots:
         rng = np.random.default_rng((self._seed, 2, step))
         windows = self._patches.draw(BATCH_SIZE, self._crop_px, augment=True, rng=rng)
         row, column = (int(rng.integers(0, spacing)) for spacing in SPACING)
-        judged, hidden = hidden_places((self._crop_px, self._crop_px), row, column, REACH_PX)
+        judged, hidden = hidden_places((self._crop_px, self._crop_px), row, column, REACH_PX, spacing=SPACING)
         middle = windows.shape[1] // 2
         target = windows[:, middle : middle + 1].to(self._device)
         blind = hide(windows, hidden).to(self._device, memory_format=torch.channels_last)
@@ -85,6 +87,6 @@ class BlindSpots:
 
 
 def masked_loss(network: Generator, batch: Batch) -> Tensor:
-    """Return the mean square difference at the judged pixels (Batson & Royer 2019, eq. 1; Krull et al. 2019, eq. 9)."""
+    """Return the mean square difference at the judged pixels, the self-supervised loss of both publications."""
     loss: Tensor = (network(batch.blind) - batch.target).square()[..., batch.judged].mean()
     return loss

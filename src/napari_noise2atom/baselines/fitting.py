@@ -24,6 +24,8 @@ N = TypeVar("N", bound=nn.Module)
 
 RAMP_STEPS = 50
 """Steps over which the learning rate rises."""
+TILE_PX = 256
+"""Side of the tiles in which large frames are computed; many results a pixel want memory."""
 
 
 @contextmanager
@@ -74,7 +76,7 @@ def fit(
     steps : int
         Most steps, at least 1.
     minutes : float
-        Most time; the step at hand is finished [min].
+        Most time, may be infinite; the step at hand is finished [min].
     learning_rate : float
         Peak learning rate.
     progress : callable
@@ -132,7 +134,7 @@ def translate_movie(
     with torch.inference_mode():
         for index in range(len(movie)):
             window = torch.from_numpy(np.stack([normalisation.apply(frame) for frame in windows(index)]))
-            translated[index] = translate_tiled(network, window[None].to(device))[0, 0].cpu().numpy()
+            translated[index] = translate_tiled(network, window[None].to(device), TILE_PX)[0, 0].cpu().numpy()
             progress((index + 1) / len(movie))
     return translated
 

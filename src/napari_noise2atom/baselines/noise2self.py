@@ -24,8 +24,8 @@ def noise2self(movie: Movie, settings: CompareSettings, progress: Progress) -> N
     """Denoise by a network that learned to foretell hidden pixels from five frames.
 
     A pixel and its two neighbours on either side along x are hidden in the middle frame, because afterglow carries
-    its noise there; the frames before and after are seen whole. As the authors allow (section 3), the trained network
-    is applied to the frames as they are, nothing hidden.
+    its noise there; the frames before and after are seen whole. The trained network is applied to the frames as they
+    are, nothing hidden, as the authors' own programs offer: one pass instead of one for every place of the grid.
 
     Parameters
     ----------
