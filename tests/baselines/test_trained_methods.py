@@ -74,7 +74,7 @@ def parabola():
 
 def descend(network, loss, steps=400, minutes=math.inf):
     told = []
-    fitting.fit(network, loss, steps=steps, minutes=minutes, learning_rate=0.1, progress=told.append)
+    fitting.fit(network, loss, steps=steps, minutes=minutes, progress=told.append, learning_rate=0.1)
     return told
 
 

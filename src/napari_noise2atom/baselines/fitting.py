@@ -22,6 +22,7 @@ __all__ = ["fit", "placed", "portion", "prepared", "to_grey", "translate_movie"]
 
 N = TypeVar("N", bound=nn.Module)
 
+LEARNING_RATE = 2e-3
 RAMP_STEPS = 50
 """Steps over which the learning rate rises."""
 TILE_PX = 256
@@ -60,8 +61,8 @@ def fit(
     *,
     steps: int,
     minutes: float,
-    learning_rate: float,
     progress: Progress,
+    learning_rate: float = LEARNING_RATE,
 ) -> None:
     """Descend by Adam; the learning rate rises over the first steps and falls along a cosine.
 
@@ -77,10 +78,10 @@ def fit(
         Most steps, at least 1.
     minutes : float
         Most time, may be infinite; the step at hand is finished [min].
-    learning_rate : float
-        Peak learning rate.
     progress : callable
         Is told the share of steps or minutes, whichever is larger.
+    learning_rate : float
+        Peak learning rate.
 
     Raises
     ------

@@ -27,7 +27,6 @@ OVERLAP_PX = 40
 BATCH_SIZE = 8
 CROP_PX = 64
 STEPS = 1600
-LEARNING_RATE = 2e-3
 TRAINING_SHARE = 0.95
 
 
@@ -108,13 +107,6 @@ def mcnn(movie: Movie, settings: CompareSettings, progress: Progress) -> NDArray
             noisy = torch.from_numpy(normalisation.apply(pairs.noisy)).to(device)
             return F.mse_loss(network(noisy), torch.from_numpy(pairs.clean[:, None]).to(device))
 
-        fit(
-            network,
-            loss,
-            steps=STEPS,
-            minutes=settings.minutes,
-            learning_rate=LEARNING_RATE,
-            progress=portion(progress, 0, TRAINING_SHARE),
-        )
+        fit(network, loss, steps=STEPS, minutes=settings.minutes, progress=portion(progress, 0, TRAINING_SHARE))
         clean = translate_movie(movie, network, normalisation, device, portion(progress, TRAINING_SHARE, 1))
     return np.clip((clean + 1) / 2, 0, 1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import CompactGenerator
@@ -16,7 +17,6 @@ __all__ = ["noise2self"]
 
 FRAMES_IN = 5
 STEPS = 1600
-LEARNING_RATE = 2e-3
 TRAINING_SHARE = 0.95
 
 
@@ -45,13 +45,10 @@ def noise2self(movie: Movie, settings: CompareSettings, progress: Progress) -> N
     with prepared(settings) as device:
         network = placed(CompactGenerator(FRAMES_IN), device)
         spots = BlindSpots(movie, FRAMES_IN, normalisation, device, settings.seed)
-        fit(
-            network,
-            lambda step: masked_loss(network, spots.batch(step)),
-            steps=STEPS,
-            minutes=settings.minutes,
-            learning_rate=LEARNING_RATE,
-            progress=portion(progress, 0, TRAINING_SHARE),
-        )
+
+        def loss(step: int) -> Tensor:
+            return masked_loss(network, spots.batch(step))
+
+        fit(network, loss, steps=STEPS, minutes=settings.minutes, progress=portion(progress, 0, TRAINING_SHARE))
         denoised = translate_movie(movie, network, normalisation, device, portion(progress, TRAINING_SHARE, 1))
     return to_grey(denoised, normalisation)

@@ -22,9 +22,9 @@ __all__ = ["PosteriorMean", "SampleGenerator", "fit_noise_model", "posterior_los
 
 SAMPLES = 128
 """Of the clean value in each pixel; 800 in the publication."""
+CHANNELS = 24
 BOOTSTRAP_STEPS = 800
 STEPS = 1600
-LEARNING_RATE = 2e-3
 MODEL_STEPS = 1000
 MODEL_LEARNING_RATE = 2e-2
 MODEL_PIXELS = 10_000
@@ -43,14 +43,10 @@ class SampleGenerator(CompactGenerator):
     """
 
     def __init__(self, samples: int = SAMPLES) -> None:
-        super().__init__(frames_in=1)
-        channels = self.head[-1].in_channels
-        assert isinstance(channels, int)
-        last = nn.Conv2d(channels, samples, 1)
+        super().__init__(frames_in=1, channels=CHANNELS)
+        last = nn.Conv2d(CHANNELS, samples, 1)
         nn.init.normal_(last.weight, std=1e-2)
-        assert last.bias is not None
-        with torch.no_grad():
-            last.bias.copy_(torch.linspace(-1, 1, samples))
+        last.bias = nn.Parameter(torch.linspace(-1, 1, samples))
         self.head[-1] = last
 
 
@@ -152,42 +148,27 @@ def ppn2v(movie: Movie, settings: CompareSettings, progress: Progress) -> NDArra
     first, modelled, second = SHARES
     with prepared(settings) as device:
         spots = BlindSpots(movie, 1, normalisation, device, settings.seed)
-        bootstrap = placed(CompactGenerator(1), device)
-        fit(
-            bootstrap,
-            lambda step: masked_loss(bootstrap, spots.batch(step)),
-            steps=BOOTSTRAP_STEPS,
-            minutes=BOOTSTRAP_SHARE * settings.minutes,
-            learning_rate=LEARNING_RATE,
-            progress=portion(progress, 0, first),
-        )
-        noise = _noise_of(movie, bootstrap, normalisation, settings, portion(progress, first, modelled))
-        samples = placed(SampleGenerator(), device)
+        bootstrap, samples = placed(CompactGenerator(1), device), placed(SampleGenerator(), device)
 
-        def loss(step: int) -> Tensor:
+        def first_loss(step: int) -> Tensor:
+            return masked_loss(bootstrap, spots.batch(step))
+
+        def second_loss(step: int) -> Tensor:
             batch = spots.batch(BOOTSTRAP_STEPS + step)
-            judged = batch.judged
-            return posterior_loss(noise, batch.target[..., judged], samples(batch.blind)[..., judged])
+            return posterior_loss(noise, batch.target[..., batch.judged], samples(batch.blind)[..., batch.judged])
 
-        fit(
-            samples,
-            loss,
-            steps=STEPS,
-            minutes=(1 - BOOTSTRAP_SHARE) * settings.minutes,
-            learning_rate=LEARNING_RATE,
-            progress=portion(progress, modelled, second),
-        )
+        minutes = BOOTSTRAP_SHARE * settings.minutes
+        fit(bootstrap, first_loss, steps=BOOTSTRAP_STEPS, minutes=minutes, progress=portion(progress, 0, first))
+        noise = _noise_of(movie, bootstrap, normalisation, settings.seed, portion(progress, first, modelled))
+        minutes = settings.minutes - minutes
+        fit(samples, second_loss, steps=STEPS, minutes=minutes, progress=portion(progress, modelled, second))
         network = PosteriorMean(samples, noise)
         denoised = translate_movie(movie, network, normalisation, device, portion(progress, second, 1))
     return to_grey(denoised, normalisation)
 
 
 def _noise_of(
-    movie: Movie,
-    bootstrap: CompactGenerator,
-    normalisation: Normalisation,
-    settings: CompareSettings,
-    progress: Progress,
+    movie: Movie, bootstrap: CompactGenerator, normalisation: Normalisation, seed: int, progress: Progress
 ) -> NoiseModel:
     """Denoise some frames by the first network, and fit the noise model to them."""
     grey = movie.frames(np.unique(np.linspace(0, len(movie) - 1, MODEL_FRAMES).astype(int)))
@@ -195,4 +176,4 @@ def _noise_of(
     denoised = translate_movie(movie.with_data(grey), bootstrap, normalisation, device, portion(progress, 0, 0.5))
     clean = torch.from_numpy(denoised.ravel()).to(device)
     noisy = torch.from_numpy(normalisation.apply(grey).ravel()).to(device)
-    return fit_noise_model(clean, noisy, settings.seed, portion(progress, 0.5, 1))
+    return fit_noise_model(clean, noisy, seed, portion(progress, 0.5, 1))
