@@ -11,7 +11,7 @@ from torch import nn
 from napari_noise2atom.baselines import METHODS, fitting, mcnn, noise2self, ppn2v
 from napari_noise2atom.baselines.mcnn import MultiResolution
 from napari_noise2atom.modelfile import Normalisation
-from napari_noise2atom.networks import translate_tiled
+from napari_noise2atom.networks import Generator, translate_tiled
 
 OWN = ["noise2self", "ppn2v", "mcnn"]
 
@@ -117,6 +117,25 @@ def test_a_portion_of_the_progress():
     part = fitting.portion(told.append, 0.2, 0.6)
     part(0.0), part(0.5), part(1.0)
     assert told == pytest.approx([0.2, 0.4, 0.6])
+
+
+@pytest.mark.parametrize("height", [1, 5, 40])
+def test_a_network_that_does_nothing_returns_the_movie(height, bright_movie):
+    """Margins are taken away again, also where frames are lower than they."""
+    movie = bright_movie.with_data(bright_movie.data[:, :height])
+    normalisation = Normalisation(100, 4000)
+    told = []
+    result = fitting.translate_movie(movie, Middle(), normalisation, torch.device("cpu"), told.append)
+    np.testing.assert_array_equal(result, normalisation.apply(movie.data))
+    assert told == pytest.approx(np.arange(1, 9) / 8)
+
+
+class Middle(Generator):
+    def __init__(self):
+        super().__init__(frames_in=3, noise_channels=0, overlap_px=0, needs_statistics=False)
+
+    def translate(self, images):
+        return images[:, 1:2]
 
 
 @pytest.mark.parametrize("size", [(64, 64), (41, 30)])

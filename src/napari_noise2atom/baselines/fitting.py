@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -25,6 +26,8 @@ N = TypeVar("N", bound=nn.Module)
 LEARNING_RATE = 2e-3
 RAMP_STEPS = 50
 """Steps over which the learning rate rises."""
+MARGIN_PX = 8
+"""Scan lines that are reflected at the edges: masked training judges no pixel in the first and last line of a crop."""
 TILE_PX = 256
 """Side of the tiles in which large frames are computed; many results a pixel want memory."""
 
@@ -132,10 +135,13 @@ def translate_movie(
     """
     windows = FrameWindows(movie, network.frames_in, normalisation.low)
     translated = np.empty(movie.shape, np.float32)
+    margin = min(MARGIN_PX, movie.shape[1] - 1)
     with torch.inference_mode():
         for index in range(len(movie)):
             window = torch.from_numpy(np.stack([normalisation.apply(frame) for frame in windows(index)]))
-            translated[index] = translate_tiled(network, window[None].to(device), TILE_PX)[0, 0].cpu().numpy()
+            framed = F.pad(window[None].to(device), (0, 0, margin, margin), mode="reflect")
+            result = translate_tiled(network, framed, TILE_PX)[0, 0, margin : margin + movie.shape[1]]
+            translated[index] = result.cpu().numpy()
             progress((index + 1) / len(movie))
     return translated
 
