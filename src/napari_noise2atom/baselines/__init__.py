@@ -14,9 +14,14 @@ METHODS: dict[str, Method] = {
         Method("median", "Median", "a median of 3 × 3 × 3 pixels", "filters:median"),
         Method("bm3d", "BM3D", "Dabov et al. 2007", "bm3d:bm3d"),
         Method("pgure-svt", "PGURE-SVT", "Furnival et al. 2017", "pgure:pgure_svt"),
+        Method("noise2void", "Noise2Void", "Krull et al. 2019, by CAREamics", "noise2void:noise2void", trained=True),
+        Method("struct-n2v", "struct-N2V", "Broaddus et al. 2020, by CAREamics", "noise2void:struct_n2v", trained=True),
+        Method("noise2self", "Noise2Self", "Batson & Royer 2019", "noise2self:noise2self", trained=True),
+        Method("ppn2v", "PPN2V", "Krull et al. 2020, Prakash et al. 2020", "ppn2v:ppn2v", trained=True),
+        Method("mcnn", "MCNN", "after Wang et al. 2020", "mcnn:mcnn", trained=True),
         Method("noise2atom-default", "Noise2Atom, default", "this package", "noise2atom:default", trained=True),
-        Method("noise2atom-paper", "Noise2Atom, paper", "Wang et al. 2020", "noise2atom:paper", trained=True),
         Method("noise2atom-compact", "Noise2Atom, compact", "this package", "noise2atom:compact", trained=True),
+        Method("noise2atom-paper", "Noise2Atom, paper", "Wang et al. 2020", "noise2atom:paper", trained=True),
     )
 }
 """By name, from the simplest to those that learn."""

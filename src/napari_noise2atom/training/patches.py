@@ -101,7 +101,9 @@ class Patches:
         return torch.from_numpy(np.stack(crops))
 
 
-def hidden_places(size: tuple[int, int], row: int, column: int, reach: int = HIDDEN_REACH) -> tuple[Tensor, Tensor]:
+def hidden_places(
+    size: tuple[int, int], row: int, column: int, reach: int = HIDDEN_REACH, *, spacing: tuple[int, int] = SPACING
+) -> tuple[Tensor, Tensor]:
     """Return masks of the pixels that are judged, and of those that are hidden from the network.
 
     Parameters
@@ -112,13 +114,15 @@ def hidden_places(size: tuple[int, int], row: int, column: int, reach: int = HID
         The first judged pixel; the others follow at regular distances.
     reach : int
         Hidden pixels to the left and right of a judged one.
+    spacing : (int, int)
+        Rows, at least 2, and columns from one judged pixel to the next.
 
     Returns
     -------
     judged, hidden : Tensor of bool, shape (rows, columns)
     """
     judged = torch.zeros(size, dtype=torch.bool)
-    judged[row :: SPACING[0], column :: SPACING[1]] = True
+    judged[row :: spacing[0], column :: spacing[1]] = True
     judged[0] = judged[-1] = False  # their neighbours above and below are needed
     hidden = judged.clone()
     for shift in range(1, reach + 1):
