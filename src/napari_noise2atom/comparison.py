@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,11 @@ from .baselines import METHODS, Progress, UnavailableError
 from .events import Command
 from .io import require_usable
 from .metrics import Scores, Truth, score_movie
-from .modelfile import TrainedModel
 from .movie import Movie
 from .settings import CompareSettings
+
+if TYPE_CHECKING:
+    from .modelfile import TrainedModel
 
 __all__ = ["CompareEvent", "MethodBegun", "MethodFailed", "MethodFinished", "MethodProgress", "compare"]
 
@@ -45,6 +47,11 @@ class MethodProgress:
     """Done so far, in [0, 1]; 1 while its result is scored."""
     seconds: float
     """Since the method began [s]."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the method ends, if it goes on as it did [s]; None as long as nothing is done."""
+        return self.seconds * (1 - self.share) / self.share if self.share else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +89,7 @@ def compare(
     settings: CompareSettings,
     *,
     truth: Truth | None = None,
-    models: Mapping[str, TrainedModel] | None = None,
+    models: Mapping[str, "TrainedModel"] | None = None,
 ) -> Generator[CompareEvent, Command | None, None]:
     """Denoise a movie with one method after the other, and score the results.
 
@@ -128,7 +135,7 @@ class _Job(NamedTuple):
     denoise: Callable[[Movie, CompareSettings, Progress], NDArray[np.float32]]
 
 
-def _jobs(methods: Iterable[str], models: Mapping[str, TrainedModel]) -> list[_Job]:
+def _jobs(methods: Iterable[str], models: Mapping[str, "TrainedModel"]) -> list[_Job]:
     names = list(dict.fromkeys(methods))
     if unknown := [name for name in names if name not in METHODS]:
         raise ValueError(f"got the method {unknown[0]!r}; expected some of {', '.join(METHODS)}")
@@ -138,7 +145,7 @@ def _jobs(methods: Iterable[str], models: Mapping[str, TrainedModel]) -> list[_J
     ]
 
 
-def _apply(model: TrainedModel, movie: Movie, settings: CompareSettings, progress: Progress) -> NDArray[np.float32]:
+def _apply(model: "TrainedModel", movie: Movie, settings: CompareSettings, progress: Progress) -> NDArray[np.float32]:
     from .baselines.noise2atom import apply  # here, because torch takes a second to import
 
     return apply(movie, model, settings, progress)

@@ -7,6 +7,8 @@ import pytest
 from qtpy.QtCore import QCoreApplication, QEvent
 from scripted import TIMEOUT_S, Script, add_movie, frames_of, step
 
+from napari_noise2atom.comparison import MethodProgress
+from napari_noise2atom.events import Command
 from napari_noise2atom.widgets import workspace as workspace_module
 from napari_noise2atom.widgets.dock import Noise2AtomDock
 from napari_noise2atom.widgets.jobs import State
@@ -40,7 +42,7 @@ def test_the_dock_opens_once(qtbot, window):
     assert open_dock(window) == (frame, dock)
     assert dock.workspace.layer == window.layers["film"]
     titles = [section.header.text() for section in dock.sections]
-    assert titles == ["1  Movie", "2  Simulate", "3  Train", "4  Denoise", "5  Trust"]
+    assert titles == ["1  Movie", "2  Simulate", "3  Train", "4  Denoise", "5  Trust", "6  Compare"]
 
 
 def close_by_button(viewer, frame):
@@ -78,6 +80,43 @@ def test_a_closed_dock_ends_its_work_and_lets_go_of_the_viewer(qtbot, window, cl
     window.add_image(np.zeros((4, 4)))
     window.layers.remove("film")
     assert isinstance(open_dock(window)[1], Noise2AtomDock)
+
+
+def compare_endlessly(qtbot, dock):
+    """Begin a comparison that ends when it is told; return an event that says so."""
+    closed = threading.Event()
+
+    def run(*args, **options):
+        command = None
+        try:
+            while command is not Command.STOP:
+                closed.wait(0.002)
+                command = yield MethodProgress("endless", 0.5, 1.0)
+        finally:
+            closed.set()
+
+    qtbot.waitUntil(dock.compare.start.isEnabled, timeout=MS)
+    dock.compare._run = run
+    with qtbot.waitSignal(dock.compare.job.told, timeout=MS):
+        dock.compare.start.click()
+    return closed
+
+
+def test_a_closed_dock_ends_its_comparison(qtbot, window):
+    frame, dock = open_dock(window)
+    closed, over = compare_endlessly(qtbot, dock), dock.compare.job.wait
+    close_by_button(window, frame)
+    qtbot.waitUntil(closed.is_set, timeout=MS)
+    assert over(TIMEOUT_S)
+
+
+def test_closing_the_window_ends_the_comparison(qtbot, window):
+    _, dock = open_dock(window)
+    closed, over = compare_endlessly(qtbot, dock), dock.compare.job.wait
+    window.close()
+    delete_what_is_to_be_deleted()
+    assert closed.wait(TIMEOUT_S)
+    assert over(TIMEOUT_S)
 
 
 @pytest.mark.parametrize("paused", [False, True])

@@ -9,14 +9,14 @@ from qtpy.QtCore import QCoreApplication, QEvent, QObject
 from scripted import TIMEOUT_S, Script, finished, started, step
 
 from napari_noise2atom.events import Command, Paused
-from napari_noise2atom.widgets.jobs import BackgroundJob, CancelledError, JobError, State, TrainingJob, in_words
+from napari_noise2atom.widgets.jobs import BackgroundJob, CancelledError, JobError, State, StreamJob, in_words
 
 MS = 1000 * TIMEOUT_S
 
 
 @pytest.fixture
 def job(qtbot):
-    job = TrainingJob()
+    job = StreamJob()
     yield job
     job.stop()
     assert job.wait(TIMEOUT_S), "a thread was left behind"
@@ -166,7 +166,7 @@ def test_buttons_out_of_turn_do_nothing(qtbot, job, heard):
 @pytest.mark.parametrize("paused", [False, True])
 def test_its_end_can_be_wished_when_the_object_is_gone(qtbot, paused):
     parent = QObject()
-    job, script = TrainingJob(parent), Script(endless=True)
+    job, script = StreamJob(parent), Script(endless=True)
     end, over = job.ender(), job.wait
     with qtbot.waitSignal(job.told, timeout=MS):
         job.start(script)

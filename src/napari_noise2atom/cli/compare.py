@@ -152,9 +152,7 @@ def _follow(
 
 
 def _time_left(event: "MethodProgress") -> str:
-    if not event.share:
-        return ""
-    return f"{clock(event.seconds * (1 - event.share) / event.share)} left"
+    return "" if event.seconds_left is None else f"{clock(event.seconds_left)} left"
 
 
 def _tell_end(ended: "list[MethodFinished | MethodFailed]", left: "ComparisonFolder", out: Console) -> None:

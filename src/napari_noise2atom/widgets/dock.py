@@ -1,4 +1,4 @@
-"""The dock: five steps from the movie to the result."""
+"""The dock: six steps from the movie to the result."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QApplication, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
+from .compare_step import CompareStep
 from .denoise_step import DenoiseStep
 from .movie_step import MovieStep
 from .section import Section
@@ -25,7 +26,7 @@ _OPEN: set["Noise2AtomDock"] = set()
 
 
 class Noise2AtomDock(QWidget):
-    """Denoises a STEM movie: choose it, see what is simulated, train, apply.
+    """Denoises a STEM movie: choose it, see what is simulated, train, apply, judge, compare.
 
     Parameters
     ----------
@@ -43,6 +44,7 @@ class Noise2AtomDock(QWidget):
         self.train = TrainStep(viewer, self.workspace)
         self.denoise = DenoiseStep(viewer, self.workspace)
         self.trust = TrustStep(viewer, self.workspace)
+        self.compare = CompareStep(viewer, self.workspace)
         self.views = Views(viewer, self)
         steps = {
             "Movie": self.movie,
@@ -50,6 +52,7 @@ class Noise2AtomDock(QWidget):
             "Train": self.train,
             "Denoise": self.denoise,
             "Trust": self.trust,
+            "Compare": self.compare,
         }
         self.sections = [
             Section(f"{number}  {title}", step, open_=number in (1, 3), strong=True)
@@ -134,14 +137,14 @@ class Noise2AtomDock(QWidget):
         if self._closed:
             return
         self._closed = True
-        for step in (self.train, self.denoise, self.trust, self.simulate):
+        for step in (self.train, self.denoise, self.trust, self.compare, self.simulate):
             step.close_jobs()
         self.workspace.close()
         self._end()
 
     def _release(self) -> Callable[[], None]:
         """Return what ends all work when nothing of the window may be touched any more."""
-        end_training = self.train.job.ender()
+        ends = [step.job.ender() for step in (self.train, self.compare)]
         listeners = [
             (self._viewer.layers.events.inserted, self.movie.list_layers),
             (self._viewer.layers.events.removed, self.movie.list_layers),
@@ -149,11 +152,13 @@ class Noise2AtomDock(QWidget):
             (self._viewer.layers.events.removed, self.denoise.forget),
             (self._viewer.dims.events.current_step, self.denoise.show_cursor),
             (self._viewer.dims.events.current_step, self.trust.show_cursor),
+            (self._viewer.dims.events.current_step, self.compare.show_cursor),
             (self._viewer.dims.events.current_step, self.train.follow_slider),
         ]
 
         def release() -> None:
-            end_training()
+            for end in ends:
+                end()
             for event, listener in listeners:
                 event.disconnect(listener)
             _OPEN.discard(self)

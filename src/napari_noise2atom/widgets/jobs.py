@@ -1,4 +1,4 @@
-"""Work in threads: trainings that can be paused and stopped, and short jobs whose newest result counts.
+"""Work in threads: streams of events that can be paused and stopped, and short jobs whose newest result counts.
 
 Threads touch no object of Qt, not even to emit a signal: a closed dock deletes them, and what is emitted by one that
 is gone ends the process. They leave notes, which are read by a timer in the window's thread.
@@ -18,15 +18,16 @@ from typing import Any
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
-from napari_noise2atom.events import Command, Paused, TrainEvent
+from napari_noise2atom.events import Command, Paused
 
-__all__ = ["READ_MS", "BackgroundJob", "CancelledError", "JobError", "State", "TrainingJob", "Wanted", "in_words"]
+__all__ = ["READ_MS", "BackgroundJob", "CancelledError", "JobError", "State", "StreamJob", "Wanted", "in_words"]
 
-Events = Generator[TrainEvent, Command | None, Any]
+Events = Generator[Any, Command | None, Any]
+"""What a training and a comparison are: they tell how far they are, are sent wishes, and return their result."""
 READ_MS = 20
 """How often what threads tell is looked at."""
 LAST_STEP_S = 30.0
-"""How long quitting waits for a training's last step and its checkpoint."""
+"""How long quitting waits for the last step, and a training's checkpoint."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ def in_words(error: BaseException) -> str:
 
 
 class State(Enum):
-    """Of a training; it decides every button."""
+    """Of a stream; it decides every button."""
 
     IDLE = "idle"
     RUNNING = "running"
@@ -61,7 +62,7 @@ class State(Enum):
 
 
 class _Wishes:
-    """What the user wants of a running training; read in its thread."""
+    """What the user wants of a running stream; read in its thread."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
@@ -79,8 +80,8 @@ class _Wishes:
         return None if self.go.is_set() else Command.PAUSE
 
 
-def _follow(start: Callable[[], Events], wishes: _Wishes, tell: Callable[[TrainEvent], None]) -> Any:
-    """Tell a training's events, and pass the user's wishes on; return the model."""
+def _follow(start: Callable[[], Events], wishes: _Wishes, tell: Callable[[Any], None]) -> Any:
+    """Tell a stream's events, and pass the user's wishes on; return its result."""
     with closing(start()) as events:
         command = None
         while True:
@@ -102,17 +103,17 @@ def _outcome(work: Callable[[], Any]) -> _Outcome:
         return _Outcome(problem=in_words(error))
 
 
-class TrainingJob(QObject):
-    """One training at a time in a thread, as a state machine.
+class StreamJob(QObject):
+    """One training or comparison at a time in a thread, as a state machine.
 
     Whatever happens, it ends in `State.IDLE` with exactly one of `finished` and `failed`.
     """
 
     state_changed = Signal(object)
     told = Signal(object)
-    """Every event, in the window's thread; the core sends at most ten steps a second."""
+    """Every event, in the window's thread; the core sends at most about ten a second."""
     finished = Signal(object)
-    """The trained model."""
+    """The result: of a training the model."""
     failed = Signal(str)
     """One sentence."""
 
@@ -120,7 +121,7 @@ class TrainingJob(QObject):
         super().__init__(parent)
         self._state = State.IDLE
         self._runs = [_Wishes()]
-        self._notes: deque[TrainEvent | _Outcome] = deque()
+        self._notes: deque[Any] = deque()
         self._over = threading.Event()
         self._over.set()
         self._timer = QTimer(self)
@@ -129,7 +130,7 @@ class TrainingJob(QObject):
 
     @property
     def state(self) -> State:
-        """What the training does."""
+        """What the stream does."""
         return self._state
 
     @property
@@ -137,7 +138,7 @@ class TrainingJob(QObject):
         return self._runs[-1]
 
     def start(self, events: Callable[[], Events]) -> None:
-        """Start a training.
+        """Start a stream.
 
         Parameters
         ----------
@@ -150,8 +151,8 @@ class TrainingJob(QObject):
             If one is running already.
         """
         if self._state is not State.IDLE:
-            raise RuntimeError(f"a training is {self._state.value}; stop it before another is started")
-        wishes, notes, over = _Wishes(), deque[TrainEvent | _Outcome](), threading.Event()
+            raise RuntimeError(f"the job is {self._state.value}; stop it before another is started")
+        wishes, notes, over = _Wishes(), deque[Any](), threading.Event()
         self._runs[:], self._notes, self._over = [wishes], notes, over
 
         def run() -> None:
@@ -167,10 +168,10 @@ class TrainingJob(QObject):
         self._enter(State.RUNNING)
         self._timer.start()
         # a daemon, so that one that does not end cannot keep the program from ending
-        threading.Thread(target=run, name="training", daemon=True).start()
+        threading.Thread(target=run, name="stream", daemon=True).start()
 
     def pause(self) -> None:
-        """Interrupt the training within a step; a checkpoint is kept."""
+        """Interrupt a training within a step; a checkpoint is kept."""
         if self._state is State.RUNNING:
             self._wishes.go.clear()
             self._enter(State.PAUSED)
@@ -182,7 +183,7 @@ class TrainingJob(QObject):
             self._wishes.go.set()
 
     def stop(self) -> None:
-        """End the training within a step, with the best model so far."""
+        """End within a step, with what there is so far."""
         if self._state in (State.RUNNING, State.PAUSED):
             self._enter(State.STOPPING)
         self._wishes.end()
@@ -193,7 +194,7 @@ class TrainingJob(QObject):
         return lambda: runs[-1].end()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until the thread is done with a training; tells whether it is."""
+        """Wait until the thread is done; tells whether it is."""
         return self._over.wait(seconds)
 
     def _enter(self, state: State) -> None:

@@ -7,13 +7,13 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtGui import QImage, QPen, QPixmap
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_noise2atom.events import Score, Step
 from napari_noise2atom.trust import NULLS, NullKind
 
-__all__ = ["AtomsPlot", "CssPlot", "Curves", "PictureRow", "TrainingPlots"]
+__all__ = ["AtomsPlot", "CssPlot", "Curves", "MethodsPlot", "PictureRow", "TrainingPlots"]
 
 MOST_POINTS = 2000
 """Of a curve; when there are more, every other one is dropped."""
@@ -33,6 +33,9 @@ COLOURS = {
     "noise model": GREEN,
 }
 """Of the curves that are drawn; the others of a run are in its history file."""
+METHOD_COLOURS = (GREY, ORANGE, BLUE, GREEN, PURPLE, "#0072B2")
+METHOD_LINES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
+"""When the colours are used up, they come again, dashed and then dotted."""
 TITLES = {"raw css": "raw", "css": "denoised"}
 THRESHOLDS = {"cycle": 0.05, "low-frequency cycle": 0.1}
 """Below which the paper calls a training converged."""
@@ -196,6 +199,28 @@ class CssPlot(_FramePlot):
         numbers = np.arange(self._frames)
         self.plot.curves["raw css"].setData(numbers, raw, connect="finite")
         self.plot.curves["css"].setData(numbers, denoised, connect="finite")
+
+
+class MethodsPlot(_FramePlot):
+    """CSS of each frame, a curve for each method; whoever shows the pens elsewhere gives the legend."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("CSS of each frame with its neighbours", (), parent)
+        self.plot.getPlotItem().legend.hide()
+
+    def show_movie(self, frames: int, bad: Sequence[int]) -> None:
+        """Prepare for a movie of so many frames, of which some are bad, and forget the one before."""
+        super().show_movie(frames, bad)
+        for curve in self.plot.curves.values():
+            self.plot.removeItem(curve)
+        self.plot.curves.clear()
+
+    def add(self, title: str, css: NDArray[np.float64]) -> QPen:
+        """Show the CSS of a method, shape (t,), NaN where it is not known; return the pen of its curve."""
+        line, colour = divmod(len(self.plot.curves), len(METHOD_COLOURS))
+        pen: QPen = pg.mkPen(METHOD_COLOURS[colour], width=1, style=METHOD_LINES[line % len(METHOD_LINES)])
+        self.plot.curves[title] = self.plot.plot(np.arange(len(css)), css, pen=pen, connect="finite")
+        return pen
 
 
 class AtomsPlot(_FramePlot):

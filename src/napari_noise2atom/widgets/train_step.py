@@ -25,7 +25,7 @@ from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import PresetName, Settings
 
 from .form import form_label, form_layout
-from .jobs import Events, State, TrainingJob
+from .jobs import Events, State, StreamJob
 from .layers import SparseFrames, add_result, contrast_of, current_frame
 from .plots import PictureRow, TrainingPlots
 from .section import wrapped
@@ -69,7 +69,7 @@ class TrainStep(QWidget):
     def __init__(self, viewer: Viewer, workspace: Workspace, train: StartTraining = start_training) -> None:
         super().__init__()
         self._viewer, self._workspace, self._train = viewer, workspace, train
-        self.job = TrainingJob(self)
+        self.job = StreamJob(self)
         self.run_folder: Path | None = None
         self._raw: Image | None = None
         self._movie: Movie | None = None
