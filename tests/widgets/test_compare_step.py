@@ -13,11 +13,15 @@ from napari_noise2atom.comparison import MethodBegun, MethodProgress
 from napari_noise2atom.io import read_movie
 from napari_noise2atom.widgets import compare_step as compare_module
 from napari_noise2atom.widgets.compare_step import CompareStep
+from napari_noise2atom.widgets.dock import WIDTH_PX
 from napari_noise2atom.widgets.jobs import State
 from napari_noise2atom.widgets.layers import current_frame, show_frame
 
 MS = 1000 * TIMEOUT_S
 FAST = ("raw", "gaussian-2d")
+REASON = "it needs the package nowhere, which is not there; " * 3 + "install it"
+MARGINS_PX = 30
+"""Of the dock, with its scroll bar."""
 
 
 class Waiting:
@@ -42,7 +46,7 @@ class Missing(Waiting):
     title = "Missing"
 
     def denoise(self, movie, settings, progress):
-        raise UnavailableError("it needs the package nowhere; install it")
+        raise UnavailableError(REASON)
 
 
 @pytest.fixture
@@ -95,6 +99,11 @@ def test_fast_methods_are_proposed_and_each_says_whose_it_is(qtbot, viewer, meas
     assert not widget.present.isEnabled()
     assert widget.start.isEnabled()
     assert not widget.save.isEnabled()
+
+
+def test_it_is_no_wider_than_the_dock(qtbot, step_of):
+    widget = compared(qtbot, step_of(*FAST))
+    assert widget.minimumSizeHint().width() < WIDTH_PX - MARGINS_PX
 
 
 def test_nothing_is_compared_without_a_method_or_a_movie(step_of, measured):
@@ -165,7 +174,9 @@ def test_a_method_that_fails_says_why_and_the_next_one_follows(qtbot, viewer, mo
     monkeypatch.setitem(METHODS, "raw", Missing())
     widget = compared(qtbot, step_of(*FAST))
     failed, done = rows_of(widget.table)
-    assert failed[:2] == ["Missing", "it needs the package nowhere; install it"]
+    assert failed[:2] == ["Missing", REASON]
+    assert widget.table.rowHeight(0) > 2 * widget.table.rowHeight(1), "all of it can be read"
+    assert widget.table.minimumSizeHint().width() < WIDTH_PX - MARGINS_PX
     assert widget.table.columnSpan(0, 1) == widget.table.columnCount() - 1
     assert done[0] == "Gaussian 2-D"
     assert done[4]

@@ -45,7 +45,7 @@ from .workspace import Workspace
 __all__ = ["CompareStep"]
 
 CURSOR_MS = 40
-COLUMNS = 3
+COLUMNS = 2
 """Of the check boxes."""
 PRESENT = "present model"
 PICTURE = "compare.png"
@@ -137,12 +137,9 @@ class CompareStep(QWidget):
         self.present = QCheckBox(f"Noise2Atom ({PRESENT})")
         self.present.setChecked(True)
         layout = QGridLayout()
-        for number, box in enumerate(self.boxes.values()):
-            layout.addWidget(box, *divmod(number, COLUMNS))
-        # its title is longer than a column
-        layout.addWidget(self.present, layout.rowCount(), 0, 1, COLUMNS)
-        for box in (*self.boxes.values(), self.present):
+        for number, box in enumerate((*self.boxes.values(), self.present)):
             box.toggled.connect(self._show_state)
+            layout.addWidget(box, *divmod(number, COLUMNS))
         return layout
 
     def start_comparison(self) -> None:

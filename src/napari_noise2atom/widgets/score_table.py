@@ -1,6 +1,6 @@
 """The table of a comparison: a row for each method, with its scores or the reason why there are none."""
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QRect, QSize, Qt
 from qtpy.QtGui import QIcon, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableWidget, QTableWidgetItem
 
@@ -22,6 +22,8 @@ SCORES = {
 """By name in the summary: title and tooltip."""
 SECONDS = ("seconds", "What denoising took, training included.")
 SWATCH = QSize(20, 8)
+SPACE_PX = 8
+"""Around texts."""
 
 
 class ScoreTable(QTableWidget):
@@ -34,6 +36,8 @@ class ScoreTable(QTableWidget):
             item = QTableWidgetItem(title)
             item.setToolTip(tip)
             self.setHorizontalHeaderItem(number, item)
+            # of fixed width: a reason must not stretch what it spans
+            self.setColumnWidth(number, self._width(max(title, "-0.0000", key=len)))
         self.setIconSize(SWATCH)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSizeAdjustPolicy(QAbstractItemView.SizeAdjustPolicy.AdjustToContents)
@@ -42,10 +46,13 @@ class ScoreTable(QTableWidget):
         header, rows = self.horizontalHeader(), self.verticalHeader()
         assert header is not None
         assert rows is not None
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        rows.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        rows.setDefaultSectionSize(self.fontMetrics().height() + SPACE_PX)
         rows.hide()
+
+    def _width(self, text: str) -> int:
+        return self.fontMetrics().horizontalAdvance(text) + 2 * SPACE_PX
 
     def clear_rows(self) -> None:
         """Begin afresh."""
@@ -72,11 +79,14 @@ class ScoreTable(QTableWidget):
 
     def fail(self, event: MethodFailed) -> None:
         """Show why the newest method has no result."""
-        row = self.rowCount() - 1
+        row, columns = self.rowCount() - 1, range(1, self.columnCount())
         reason = QTableWidgetItem(event.reason)
         reason.setToolTip(event.reason)
         self.setItem(row, 1, reason)
-        self.setSpan(row, 1, 1, self.columnCount() - 1)
+        self.setSpan(row, 1, 1, len(columns))
+        space = QRect(0, 0, sum(map(self.columnWidth, columns)) - 2 * SPACE_PX, 0)
+        lines = self.fontMetrics().boundingRect(space, Qt.TextFlag.TextWordWrap, event.reason)
+        self.setRowHeight(row, lines.height() + SPACE_PX)
 
 
 def _swatch(pen: QPen) -> QIcon:
