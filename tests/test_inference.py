@@ -110,9 +110,9 @@ def test_computes_what_the_network_says() -> None:
     assert float(expected.std()) > 0.02
 
 
-def test_ends_are_clamped() -> None:
+def test_the_movie_goes_on_in_its_mirror_image() -> None:
     frames = make_frames(6)
-    extended = np.concatenate([frames[:1], frames[:1], frames, frames[-1:], frames[-1:]])
+    extended = np.concatenate([frames[2:0:-1], frames, frames[-2:-4:-1]])
     inner = run(Movie(extended), make_model(), *range(2, 8))
     np.testing.assert_allclose(run(Movie(frames), make_model()), inner, atol=1e-6)
 

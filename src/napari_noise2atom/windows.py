@@ -37,8 +37,9 @@ class FrameWindows:
     def __call__(self, index: int) -> list[NDArray[np.generic]]:
         """Return the raw frames around one, each of shape (y, x).
 
-        Beyond the ends of the movie its end frames are repeated; a bad neighbour is replaced by the frame before it,
-        seen from the middle; a bad frame in the middle stands alone.
+        At the ends, the movie goes on in its mirror image: a repeated end frame would make its noise look as lasting as
+        an atom. A bad neighbour is replaced by the frame before it, seen from the middle; a bad frame in the middle
+        stands alone.
 
         Raises
         ------
@@ -56,9 +57,15 @@ class FrameWindows:
 
     def _outward(self, centre: "_Raw", indices: Iterable[int]) -> list[NDArray[np.generic]]:
         """Return neighbours from the centre outward; the one before takes the place of a bad one."""
-        clamped = (self._raw[min(max(index, 0), len(self._raw) - 1)] for index in indices)
-        chain = itertools.accumulate(clamped, lambda before, frame: before if frame.bad else frame, initial=centre)
+        there = (self._raw[_mirrored(index, len(self._raw))] for index in indices)
+        chain = itertools.accumulate(there, lambda before, frame: before if frame.bad else frame, initial=centre)
         return [frame.grey for frame in chain][1:]
+
+
+def _mirrored(index: int, length: int) -> int:
+    """Return the frame at an index, be it before the first or behind the last; no frame follows itself."""
+    period = max(1, 2 * (length - 1))
+    return length - 1 - abs(length - 1 - index % period)
 
 
 class _Raw(NamedTuple):

@@ -1,11 +1,14 @@
 """PGURE-SVT: singular value thresholding of patches along their trajectories, its threshold chosen by risk estimation.
 
-Furnival, Leary and Midgley, Ultramicroscopy 178, 112 (2017), written anew from its method. What is simpler here:
+Furnival, Leary and Midgley, Ultramicroscopy 178, 112 (2017), written anew from its method. What is simpler here,
+or other:
 
 - the noise is measured once for the movie, by `napari_noise2atom.estimate`, and not in each window;
 - blocks are matched exhaustively, one frame to the next, in a copy that a Gaussian has smoothed along all axes;
 - windows of 15 frames begin every fifth frame, and all their frames are averaged, not only the middle one kept;
 - thresholds are tried one by one on a geometric grid;
+- the mean of each matrix is taken off before, and put back: a bright background would fill the largest singular value,
+  and what is thresholded as if it were noise would be missing from it;
 - the form of the weights that fall exponentially with a singular value is our own.
 """
 
@@ -104,13 +107,15 @@ class SingularValues:
 
     def decompose(self, counts: Tensor) -> Callable[[float], Restored]:
         """Return the denoised frames as a function of the threshold; the decomposition is done once."""
-        matrices = self.trajectories.cut(counts)
+        patches = self.trajectories.cut(counts)
+        mean = patches.mean(dim=(1, 2), keepdim=True)
+        matrices = patches - mean
         # There are no more frames than pixels in a patch, so that their Gram matrix is the smaller problem.
         squares, vectors = torch.linalg.eigh(matrices @ matrices.mT)
         values, projected = squares.clamp(min=0).sqrt(), vectors.mT @ matrices
 
         def restore(threshold: float) -> Restored:
-            kept = (vectors * _kept_share(values, threshold)[:, None, :]) @ projected
+            kept = mean + (vectors * _kept_share(values, threshold)[:, None, :]) @ projected
             return Restored(self.trajectories.put_back(kept), self.count)
 
         return restore

@@ -11,7 +11,6 @@ from rich.console import Console
 from napari_noise2atom.settings import CompareSettings
 
 from .console import messages, number, results, say, table
-from .follow import interrupt, print_event
 from .options import Json, MovieFile, Overwrite, Signal, parse_signal, require_free, setting
 from .overrides import UsageError, given, override
 from .progress import ProgressLine, clock
@@ -122,6 +121,8 @@ def _follow(
     """Run a comparison to its end and write its results; Ctrl-C stops it, a second one aborts it."""
     from napari_noise2atom.comparison import MethodBegun, MethodFailed, MethodFinished, MethodProgress
     from napari_noise2atom.events import Command
+
+    from .follow import interrupt, print_event
 
     ended: list[MethodFinished | MethodFailed] = []
     what, command = "", None

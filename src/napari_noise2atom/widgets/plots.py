@@ -228,7 +228,7 @@ class AtomsPlot(_FramePlot):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Atoms found in each frame", ("movie", *NULLS), parent)
-        self.plot.getPlotItem().legend.setColumnCount(1 + len(NULLS))
+        self.plot.getPlotItem().legend.setColumnCount(2)
 
     def show_movie(self, frames: int, bad: Sequence[int] = ()) -> None:
         """Prepare for a movie of so many frames, and forget the one before."""
@@ -242,7 +242,7 @@ class AtomsPlot(_FramePlot):
         drawn = [curve.getOriginalDataset()[1] for curve in self.plot.curves.values()]
         highest = max(values.max() for values in drawn if values is not None)
         # room for the legend
-        self.plot.setYRange(0, 1.3 * max(1, highest), padding=0)
+        self.plot.setYRange(0, 2 * max(1, highest), padding=0)
 
 
 class PictureRow(QWidget):
