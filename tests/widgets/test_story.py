@@ -1,4 +1,4 @@
-"""The whole story in a real window: a movie dropped, trained on, browsed, compared, saved; clicks are counted.
+"""The whole story in a real window: a movie dropped, trained on, browsed, saved, compared; clicks are counted.
 
 Set ``SCREENSHOTS`` to a folder to keep the pictures of the tutorial.
 """
@@ -168,6 +168,15 @@ def test_from_a_dropped_movie_to_a_saved_result(user: User, tmp_path: Path, monk
     user.click(dock.trust.test)
     user.wait(lambda: "in frames of noise alone" in dock.trust.status.text(), 120)
     user.picture("trust")
+
+    dock.sections[4].set_open(False)
+    dock.sections[5].set_open(True)
+    dock.compare.boxes["bm3d"].setChecked(False)
+    user.click(dock.compare.start)
+    user.wait(lambda: dock.compare.job.state is State.IDLE, 180)
+    assert dock.compare.results[-1].title == "Noise2Atom (present model)"
+    user.click(dock.side_by_side)
+    user.picture("compare")
 
     saved = read_movie(tmp_path / "result.tif")
     assert saved.pixel_size_nm == pytest.approx(0.03)

@@ -15,8 +15,8 @@ SCORES = {
     ),
     "raw_css": ("raw CSS", "The same of the movie itself."),
     "low_pass_correlation": (
-        "low-pass corr.",
-        "Of the movie and the result, both blurred: what is far below 1 is lost.",
+        "low-pass",
+        "Correlation of movie and result, both blurred: where it is far below 1, something was lost.",
     ),
 }
 """By name in the summary: title and tooltip."""
@@ -63,7 +63,9 @@ class ScoreTable(QTableWidget):
         """Add the row of a method."""
         row = self.rowCount()
         self.insertRow(row)
-        self.setItem(row, 0, QTableWidgetItem(title))
+        method = QTableWidgetItem(title)
+        method.setToolTip(title)
+        self.setItem(row, 0, method)
 
     def finish(self, event: MethodFinished, pen: QPen) -> None:
         """Show the scores of the newest method, and the line of its curve."""
