@@ -63,6 +63,12 @@ def test_each_method_begins_tells_and_ends_once():
         assert event.seconds >= 0
 
 
+def test_the_time_left_is_told_as_soon_as_it_can_be_estimated():
+    assert MethodProgress("raw", 1e-6, 5.0).seconds_left is None
+    assert MethodProgress("raw", 0.25, 5.0).seconds_left == 15
+    assert MethodProgress("raw", 1.0, 5.0).seconds_left == 0
+
+
 def test_scores_are_those_of_the_result():
     (end,) = ends(compare(MOVIE, ["gaussian-3d"], SETTINGS, truth=TRUTH))
     assert end.scores.summary == score_movie(end.movie, raw=MOVIE, truth=TRUTH).summary

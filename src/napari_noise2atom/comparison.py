@@ -50,8 +50,8 @@ class MethodProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the method ends, if it goes on as it did [s]; None as long as nothing is done."""
-        return self.seconds * (1 - self.share) / self.share if self.share else None
+        """Until the method ends, if it goes on as it did [s]; None before the first percent, which tells too little."""
+        return self.seconds * (1 - self.share) / self.share if self.share >= 0.01 else None
 
 
 @dataclass(frozen=True, eq=False)
