@@ -7,6 +7,7 @@ takes hours; --movies, --methods and --seeds choose parts of it.
 
 import argparse
 import json
+import os
 import platform
 import resource
 import subprocess
@@ -116,6 +117,7 @@ def run_cell(name: str, method: str, seed: str, options: argparse.Namespace) -> 
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "minutes": options.minutes,
         "threads": options.threads,
+        "load": round(os.getloadavg()[0], 1),
         "machine": f"{platform.machine()}, torch {torch.__version__}",
         "date": date.today().isoformat(),
     }

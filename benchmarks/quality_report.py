@@ -14,8 +14,8 @@ HEAD = """\
 
 This page is written by `python benchmarks/quality.py`. The movies are simulated (`benchmarks/quality_movies.py`),
 except those named `pt_on_carbon`, which are physically simulated (multislice) and not part of this repository; 120
-frames of 128 × 128 px, the sample movie 64. Every method runs in a process of its own, trained ones for the minutes
-in the table on the threads in the table. Where a method ran with several seeds, the table shows the mean and, in
+frames of 128 × 128 px, the sample movie 64. Every method runs in a process of its own, trained ones for at most eight
+minutes. Where a method ran with several seeds, the table shows the mean and, in
 brackets, the smallest and the largest value. A method that is not in a table was not measured on that movie.
 
 - **F1** of atoms within 2.5 px of true ones, at the threshold that is best for each result; precision and recall at
@@ -47,9 +47,15 @@ def write_report(cells: list[dict[str, Any]], frames: Path) -> None:
         picture = DOCS / "images" / "quality" / f"{movie.replace(' ', '-')}.png"
         if draw(movie, list(by_method), frames, picture):
             parts.append(f"\n![The middle frame of the movie {movie}](images/quality/{picture.name})\n")
-    conditions = sorted({f"{c['minutes']:g} min, {c['threads']} thread, {c['machine']}, {c['date']}" for c in cells})
-    parts.append("\n## Conditions\n\n" + "\n".join(f"- {line}" for line in conditions) + "\n")
+    parts.append(conditions(cells))
     (DOCS / "quality.md").write_text("\n".join(parts))
+
+
+def conditions(cells: list[dict[str, Any]]) -> str:
+    lines = sorted({f"- {c['threads']} thread, {c['machine']}, {c['date']}" for c in cells})
+    loads = [cell["load"] for cell in cells]
+    busy = f"The load of the computer, two cores, was {min(loads):g} to {max(loads):g}: times above are upper bounds.\n"
+    return "\n## Conditions\n\n" + "\n".join(lines) + f"\n\n{busy}"
 
 
 def order(cells: list[dict[str, Any]]) -> list[str]:
