@@ -33,7 +33,7 @@ TRAINING_SHARE = 0.95
 class MultiResolution(Generator):
     """Branches that see the frame at its full, half, quarter and eighth resolution, fused from coarse to fine.
 
-    The publication's network is described there by a figure and by its code only. Kept of it is the principle that
+    This is not the published network, whose layers, loss and training are not known here. Kept is the principle that
     gave it its name, branches of several resolutions whose results are joined. Number and width of the branches, their
     two convolutions (four in the coarsest), averages for the reduction, and a nearest-neighbour enlargement before each
     fusing convolution are choices of this package, made so that it costs less than the compact network. There is no

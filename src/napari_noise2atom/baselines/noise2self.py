@@ -25,7 +25,7 @@ def noise2self(movie: Movie, settings: CompareSettings, progress: Progress) -> N
 
     A pixel and its two neighbours on either side along x are hidden in the middle frame, because afterglow carries
     its noise there; the frames before and after are seen whole. The trained network is applied to the frames as they
-    are, nothing hidden, as the authors' own programs offer: one pass instead of one for every place of the grid.
+    are, nothing hidden: one pass instead of one for every place of the grid.
 
     Parameters
     ----------
