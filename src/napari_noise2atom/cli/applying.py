@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import messages, say
+from .console import tell_notes
 from .options import parse_signal
 from .overrides import override
 
@@ -37,8 +37,7 @@ def read_both(movie: Path, model: Path, signal: str | None) -> "tuple[Movie, Tra
 
     source = read_movie(movie, signal=parse_signal(signal))
     trained = load_model(model)
-    for note in (*source.notes, *_mismatch(source, trained)):
-        say(messages(), f"Note: {note}", style="yellow")
+    tell_notes((*source.notes, *_mismatch(source, trained)))
     return source, trained
 
 

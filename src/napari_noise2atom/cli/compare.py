@@ -10,8 +10,8 @@ from rich.console import Console
 
 from napari_noise2atom.settings import CompareSettings
 
-from .console import messages, number, results, say, table
-from .options import Json, MovieFile, Overwrite, Signal, parse_signal, require_free, setting
+from .console import messages, number, results, say, table, tell_notes
+from .options import Json, MovieFile, Overwrite, Signal, TruthFile, parse_signal, require_free, setting
 from .overrides import UsageError, given, override
 from .progress import ProgressLine, clock
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from napari_noise2atom.comparison import CompareEvent, MethodFailed, MethodFinished, MethodProgress
     from napari_noise2atom.comparisonfolder import ComparisonFolder
     from napari_noise2atom.events import Command
+    from napari_noise2atom.metrics import Truth
+    from napari_noise2atom.modelfile import TrainedModel
+    from napari_noise2atom.movie import Movie
 
 __all__ = ["compare"]
 
@@ -43,9 +46,7 @@ def compare(
     methods: Annotated[
         str | None, typer.Option("--methods", metavar="A,B", help="Names of methods; all that there are if left out.")
     ] = None,
-    truth: Annotated[
-        Path | None, typer.Option("--truth", metavar="TRUTH.npz", help="Truth, from 'noise2atom simulate'.")
-    ] = None,
+    truth: TruthFile = None,
     models: Annotated[
         list[Path] | None,
         typer.Option("--model", "-m", metavar="RUN_OR_FILE", help="Trained model that joins in; may be repeated."),
@@ -77,18 +78,25 @@ def compare(
 
     from napari_noise2atom.comparison import compare as run
     from napari_noise2atom.comparisonfolder import ComparisonFolder
+
+    source, known, trained = _read(movie, parse_signal(signal), truth, named)
+    left = ComparisonFolder(folder, source, known)
+    ended = _follow(run(source, chosen, settings, truth=known, models=trained), left, as_json)
+    _tell_end(ended, left, results(as_json))
+
+
+def _read(
+    movie: Path, signal: int | str | None, truth: Path | None, models: dict[str, Path]
+) -> "tuple[Movie, Truth | None, dict[str, TrainedModel]]":
+    """Read all that a comparison begins with, and tell what is worth knowing about the movie."""
     from napari_noise2atom.io import read_movie
     from napari_noise2atom.metrics import load_truth
     from napari_noise2atom.modelfile import load_model
 
-    source = read_movie(movie, signal=parse_signal(signal))
-    for note in source.notes:
-        say(messages(), f"Note: {note}", style="yellow")
+    source = read_movie(movie, signal=signal)
+    tell_notes(source.notes)
     known = None if truth is None else load_truth(truth)
-    trained = {name: load_model(path) for name, path in named.items()}
-    left = ComparisonFolder(folder, source, known)
-    ended = _follow(run(source, chosen, settings, truth=known, models=trained), left, as_json)
-    _tell_end(ended, left, results(as_json))
+    return source, known, {name: load_model(path) for name, path in models.items()}
 
 
 def _choose(methods: str | None) -> list[str]:

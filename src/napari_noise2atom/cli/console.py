@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["jsonable", "messages", "number", "print_json", "results", "say", "table"]
+__all__ = ["jsonable", "messages", "number", "print_json", "results", "say", "table", "tell_notes"]
 
 _WIDTH = 120
 """Characters of a line where there is no terminal that has a width."""
@@ -38,6 +38,12 @@ def say(console: Console, text: str, style: str | None = None) -> None:
     """Print a sentence as it is: no markup, and unbroken where there is no terminal."""
     # As Text, because a style given to print would colour a progress bar below, too.
     console.print(Text(text, style=style or ""), soft_wrap=not console.is_terminal)
+
+
+def tell_notes(notes: Iterable[str]) -> None:
+    """Print what a file's reader found worth knowing."""
+    for note in notes:
+        say(messages(), f"Note: {note}", style="yellow")
 
 
 def table(title: str, rows: Iterable[tuple[str, ...]], header: tuple[str, ...] = ()) -> Table:

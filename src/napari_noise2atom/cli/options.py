@@ -19,6 +19,7 @@ __all__ = [
     "Overwrite",
     "PresetOption",
     "Signal",
+    "TruthFile",
     "choose_preset",
     "parse_signal",
     "require_free",
@@ -40,6 +41,9 @@ Signal = Annotated[
     str | None, typer.Option("--signal", metavar="S", help="Number or name, if the file holds several movies.")
 ]
 Device = Annotated[str | None, setting(RunSettings, "device", "--device")]
+TruthFile = Annotated[
+    Path | None, typer.Option("--truth", metavar="TRUTH.npz", help="Truth, from 'noise2atom simulate'.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of tables for people.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
 PresetOption = Annotated[

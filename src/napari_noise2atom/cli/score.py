@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .console import messages, print_json, results, say
-from .options import Json, MovieFile, Overwrite, Signal, parse_signal, require_free
+from .options import Json, MovieFile, Overwrite, Signal, TruthFile, parse_signal, require_free
 from .progress import ProgressLine
 from .report import score_table
 
@@ -18,9 +18,7 @@ def score(
     raw: Annotated[
         Path | None, typer.Option("--raw", metavar="RAW", help="Raw movie from which MOVIE was made.")
     ] = None,
-    truth: Annotated[
-        Path | None, typer.Option("--truth", metavar="TRUTH.npz", help="Truth, from 'noise2atom simulate'.")
-    ] = None,
+    truth: TruthFile = None,
     out: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="CSV", help="File for the scores of every frame.")
     ] = None,

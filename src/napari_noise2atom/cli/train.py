@@ -10,7 +10,7 @@ from rich.console import Console
 
 from napari_noise2atom.settings import RunSettings, Settings, TrainingSettings
 
-from .console import messages, results, say, table
+from .console import messages, results, say, table, tell_notes
 from .options import (
     Assignments,
     Device,
@@ -79,8 +79,7 @@ def train(
 
     out = results(as_json)
     source = read_movie(movie, signal=parse_signal(signal))
-    for note in source.notes:
-        say(messages(), f"Note: {note}", style="yellow")
+    tell_notes(source.notes)
     settings = override(training.load_run_settings(run), options) if resume else _propose(source, base, changes, out)
     finished = _follow(training.train(source, settings, run=run, resume=resume), run, as_json)
     _tell_end(finished, movie, run, out)
