@@ -88,6 +88,8 @@ def spread(cells: list[dict[str, Any]], score: str, digits: int) -> str:
 def gap(name: str, f1: dict[str, Any]) -> str:
     if name in ("raw", "truth") or not {"raw", "truth"} <= f1.keys():
         return "–"
+    if f1["truth"] <= f1["raw"]:  # noise splits what is one spot in the clean movie: there is nothing to be closed
+        return "–"
     return f"{100 * (f1[name] - f1['raw']) / (f1['truth'] - f1['raw']):.0f} %"
 
 
