@@ -1,6 +1,7 @@
 """The contract of the stream of events."""
 
 import csv
+import itertools
 import json
 import signal
 import subprocess
@@ -17,8 +18,10 @@ from small_runs import FAST, changed, collect, files, same_weights
 from napari_noise2atom.events import Alarm, Checkpointed, Command, Finished, Paused, Preview, Score, Started, Step
 from napari_noise2atom.modelfile import load_model, load_tensors
 from napari_noise2atom.movie import Movie
+from napari_noise2atom.networks import Generator
 from napari_noise2atom.settings import Settings, preset
 from napari_noise2atom.training import load_run_settings, train
+from napari_noise2atom.training.probe import Probe, ProbeScores
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +132,24 @@ def test_stop_ends_within_a_step_with_the_best_model(movie: Movie, fast: Setting
     before = max((getattr(e, "step", 0) for e in events[:event]), default=0)
     assert last.step <= before + 1
     assert model.weights
+
+
+def test_the_warm_start_keeps_its_newest_model_and_the_cycle_the_best(
+    movie: Movie, fast: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    falling = itertools.count(0, -1)
+
+    def score(probe: Probe, generator: Generator) -> ProbeScores:
+        scores = honest(probe, generator)
+        return ProbeScores(scores.values | {"quality": float(next(falling))}, scores.denoised)
+
+    honest = Probe.score
+    monkeypatch.setattr(Probe, "score", score)
+    monkeypatch.setattr("napari_noise2atom.training.loop.find_failure", lambda scores: None)
+    events, _ = collect(train(movie, fast))
+    assert isinstance(events[-1], Finished)
+    assert events[-1].best_step == fast.warm_start.steps
+    assert events[-1].step > fast.warm_start.steps
 
 
 def test_time_limit(movie: Movie, fast: Settings) -> None:

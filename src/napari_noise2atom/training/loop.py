@@ -254,17 +254,13 @@ class _Session:
         return self.stage == "cycle" and self.progress.step >= YOUNG_STEPS
 
     def _is_best(self, scores: ProbeScores, *, failed: bool) -> bool:
-        """Tell whether the present model is to be kept.
-
-        In the warm start it is, if it is no failure: there, the truth is known, and the learning rate falls to its
-        end. On few frames the quality swings more than it gains then, and it prefers wide spots to narrow ones.
-        """
+        # In the warm start the truth is known and the learning rate falls: the newest model is the best, while the
+        # quality on a few frames swings, and prefers wide spots to narrow ones.
         progress = self.progress
         if self.best is None or (progress.best_failed and not failed):
             return True
-        if failed != progress.best_failed:
-            return False
-        return self.stage == "warm start" or scores.values["quality"] > progress.best_scores["quality"]
+        better = self.stage == "warm start" or scores.values["quality"] > progress.best_scores["quality"]
+        return failed == progress.best_failed and better
 
     def _keep(self, scores: ProbeScores, *, failed: bool) -> None:
         progress = self.progress
