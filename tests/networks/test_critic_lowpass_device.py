@@ -16,6 +16,18 @@ def test_critic_scores_each_image(size: int) -> None:
     torch.testing.assert_close(critic(images[1:2]), scores[1:2])
 
 
+def test_critic_drops_a_quarter_as_the_noise_says() -> None:
+    critic = Critic(32, (4, 4, 8, 8))
+    values = torch.ones(8, 4, 50, 50)
+    dropped = critic._drop(values, torch.Generator().manual_seed(0))
+    assert (dropped == 0).float().mean() == pytest.approx(0.25, abs=0.01)
+    assert dropped.mean() == pytest.approx(1, abs=0.02)
+    images = torch.randn(2, 1, 32, 32)
+    first, again, other = (critic(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
 def test_critic_refuses_other_sizes() -> None:
     with pytest.raises(ValueError, match="at least 32 px"):
         Critic(16)

@@ -14,6 +14,7 @@ from napari_noise2atom.settings import Settings
 from napari_noise2atom.training import train
 from napari_noise2atom.training.guards import find_failure, find_gradient
 from napari_noise2atom.training.learner import Learner
+from napari_noise2atom.training.parts import Part
 from napari_noise2atom.training.patches import Patches, measure_normalisation
 from napari_noise2atom.training.probe import Probe
 
@@ -151,9 +152,9 @@ def test_a_loss_that_is_not_finite_changes_nothing(
 ) -> None:
     intact = Learner._pairs_losses
 
-    def pairs_losses(self: Learner, n: int, size_px: int, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        losses = intact(self, n, size_px, rng)
-        spoilt = self.attempt == 0 and rng.random() < 0.2
+    def pairs_losses(self: Learner, part: Part) -> dict[str, torch.Tensor]:
+        losses = intact(self, part)
+        spoilt = self.attempt == 0 and part.rng.random() < 0.1
         return {name: loss * float("nan") for name, loss in losses.items()} if spoilt else losses
 
     monkeypatch.setattr(Learner, "_pairs_losses", pairs_losses)

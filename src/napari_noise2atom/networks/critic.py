@@ -1,5 +1,6 @@
 """The critic: is this a clean image? ("Network Architectures" in the paper)."""
 
+import torch
 from torch import Tensor, nn
 
 from .blocks import Down
@@ -36,18 +37,31 @@ class Critic(nn.Module):
         if size_px < MIN_SIZE_PX:
             raise ValueError(f"got images of {size_px} px for the critic; expected at least {MIN_SIZE_PX} px")
         self.size_px = size_px
-        layers: list[nn.Module] = []
+        layers: list[Down] = []
         before, side = 1, size_px
         for index, width in enumerate(channels):
-            layers += [Down(before, width, norm=index > 0), nn.Dropout(dropout)]
+            layers.append(Down(before, width, norm=index > 0))
             before, side = width, (side + 1) // 2
-        self.downs = nn.Sequential(*layers)
+        self.downs = nn.ModuleList(layers)
+        self.dropout = dropout
         self.output = nn.Linear(before * side * side, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Score images of shape (n, 1, size_px, size_px); the result has the shape (n,), larger means cleaner."""
+    def forward(self, images: Tensor, noise: torch.Generator | None = None) -> Tensor:
+        """Score images of shape (n, 1, size_px, size_px); the result has the shape (n,), larger means cleaner.
+
+        While training, `noise` on the images' device decides which values are dropped; without it, torch's own does.
+        """
         if tuple(images.shape[1:]) != (1, self.size_px, self.size_px):
             raise ValueError(
                 f"got a tensor of shape {tuple(images.shape)}; expected (n, 1, {self.size_px}, {self.size_px})"
             )
-        return self.output(self.downs(images).flatten(1)).squeeze(1)  # type: ignore[no-any-return]
+        for down in self.downs:
+            images = self._drop(down(images), noise)
+        return self.output(images.flatten(1)).squeeze(1)  # type: ignore[no-any-return]
+
+    def _drop(self, values: Tensor, noise: torch.Generator | None) -> Tensor:
+        """Set a share of the values to zero and raise the others, so that the mean stays (as `torch.nn.Dropout`)."""
+        if not self.training:
+            return values
+        kept = torch.empty_like(values).bernoulli_(1 - self.dropout, generator=noise)
+        return values * kept / (1 - self.dropout)

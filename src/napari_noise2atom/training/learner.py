@@ -1,8 +1,7 @@
 """The networks in training, their optimisers, and one step of each stage."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -18,6 +17,7 @@ from napari_noise2atom.simulate.clean import simulate_clean
 from napari_noise2atom.simulate.pairs import simulate_pairs
 
 from .losses import adversarial_loss, critic_loss, cycle_loss, low_frequency_cycle_loss, total_loss
+from .parts import Part, Team
 from .patches import SPACING, Patches, hidden_places, hide
 
 __all__ = ["Learner", "NonFiniteLossError"]
@@ -28,6 +28,9 @@ BACK_SHARE = 4
 """One in so many simulated pairs teaches c2s."""
 RMS_DECAY = 0.9
 """Of the squared gradients; the value of the paper's time, PyTorch's own is 0.99."""
+
+Losses = tuple[Tensor, dict[str, Tensor]]
+"""The loss that is to fall, and those it is made of, by name."""
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -48,8 +51,8 @@ class Learner:
         The movie's.
     normalisation : Normalisation
         The movie's.
-    device : torch.device
-        Where to compute.
+    team : Team
+        Who computes, and on which device.
     attempt : int
         Number of the fresh start, so that another one begins elsewhere.
     """
@@ -59,11 +62,11 @@ class Learner:
         settings: Settings,
         patches: Patches,
         normalisation: Normalisation,
-        device: torch.device,
+        team: Team,
         attempt: int = 0,
     ) -> None:
-        self.settings, self.patches, self.normalisation, self.device = settings, patches, normalisation, device
-        self.attempt = attempt
+        self.settings, self.patches, self.normalisation = settings, patches, normalisation
+        self.team, self.device, self.attempt = team, team.device, attempt
         training = settings.training
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(self._rng(0, 0).integers(2**31)))
@@ -72,7 +75,7 @@ class Learner:
             self.critic = build_critic(settings.network, self._crop_px)
         self.low_pass = LowPass(training.low_pass_px, training.low_pass_variance_px2)
         for network in (self.s2c, self.c2s, self.critic, self.low_pass):
-            network.to(device)
+            network.to(self.device)
         self._layout = torch.contiguous_format if self.s2c.needs_statistics else torch.channels_last
         for network in (self.s2c, self.c2s):
             network.to(memory_format=self._layout)  # type: ignore[call-overload]
@@ -91,6 +94,9 @@ class Learner:
 
     def _rng(self, stage: int, step: int) -> np.random.Generator:
         return np.random.default_rng((self.settings.run.seed, self.attempt, stage, step))
+
+    def _split(self, images: int, stage: int, step: int) -> list[Part]:
+        return self.team.split(images, self.settings.run.seed, self.attempt, stage, step)
 
     def _tensor(self, array: NDArray[np.float32] | Tensor) -> Tensor:
         tensor = torch.as_tensor(array).to(self.device, torch.float32)
@@ -115,22 +121,25 @@ class Learner:
         rate = warm.learning_rate * min(1.0, (step + 1) / RAMP_STEPS) * (0.5 + 0.5 * float(np.cos(np.pi * progress)))
         for group in self.optimisers["warm"].param_groups:
             group["lr"] = max(rate, 1e-3 * warm.learning_rate)
-        rng = self._rng(1, step)
-        with self._random(rng), self._autocast():
-            losses = self._pairs_losses(warm.batch_size, warm.crop_px, rng)
-        self._descend("warm", losses["pairs"] + losses["pairs back"])
-        self._follow(min(self.settings.training.average_decay, (step + 1) / (step + 10)))
-        return _numbers(losses)
 
-    def _pairs_losses(self, n: int, size_px: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        def losses_of(part: Part) -> Losses:
+            losses = self._pairs_losses(part)
+            return losses["pairs"] + losses["pairs back"], losses
+
+        losses = self._descend("warm", losses_of, self._split(warm.batch_size, 1, step))
+        self._follow(min(self.settings.training.average_decay, (step + 1) / (step + 10)))
+        return losses
+
+    def _pairs_losses(self, part: Part) -> dict[str, Tensor]:
         """Mean square difference of s2c's result, and of c2s's expected frame, on simulated pairs."""
-        pairs = simulate_pairs(n, size_px, self.settings, rng)
+        warm = self.settings.warm_start
+        n = max(1, round(part.share * warm.batch_size))
+        pairs = simulate_pairs(n, warm.crop_px, self.settings, part.rng)
         noisy = self._tensor(self.normalisation.apply(pairs.noisy))
         clean = self._tensor(pairs.clean[:, None])
-        middle = noisy.shape[1] // 2
         there = F.mse_loss(self.s2c(noisy), clean)
         few = max(1, n // BACK_SHARE)  # the way back is easy to learn
-        back = F.mse_loss(self._to_noisy(clean[:few]), noisy[:few, middle : middle + 1])
+        back = F.mse_loss(self._to_noisy(clean[:few], part), self._middle(noisy[:few]))
         return {"pairs": there, "pairs back": back}
 
     def cycle_step(self, step: int) -> dict[str, float]:
@@ -149,111 +158,132 @@ class Learner:
         rng, training = self._rng(2, step), self.settings.training
         noisy = self._tensor(self.patches.draw(training.batch_size, self._crop_px, training.augment, rng))
         real = self._tensor(simulate_clean(training.batch_size, self.settings.simulation, rng).images[:, None])
-        with self._random(rng), self._autocast():
-            losses = self._joint(noisy, real, rng) if training.joint else self._in_turn(noisy, real)
+        parts = self._split(training.batch_size, 2, step)
+        critic = self._critic_steps(noisy, real, parts)
+        losses = self._joint(noisy, real, rng, parts) if training.joint else self._in_turn(noisy, real, parts)
         self._follow(training.average_decay)
+        return {"critic": critic} | losses
+
+    def _in_turn(self, noisy: Tensor, real: Tensor, parts: list[Part]) -> dict[str, float]:
+        """Update by one generator loss after the other, as the paper does."""
+        training = self.settings.training
+
+        def adversarial(part: Part) -> Losses:
+            loss = adversarial_loss(self._critic(part), self.s2c(noisy[part.rows]))
+            return training.adversarial_weight * loss, {"adversarial": loss}
+
+        def low_frequency(part: Part) -> Losses:
+            returned = self._to_noisy(self.s2c(noisy[part.rows]), part)
+            loss = low_frequency_cycle_loss(self.low_pass, self._middle(noisy[part.rows]), returned)
+            return loss, {"low-frequency cycle": loss}
+
+        def cycle(part: Part) -> Losses:
+            loss = self._cycle_loss(real[part.rows], part)
+            return training.cycle_weight * loss, {"cycle": loss}
+
+        losses: dict[str, float] = {}
+        for losses_of in (adversarial, low_frequency, cycle):
+            losses |= self._descend("generators", losses_of, parts)
         return losses
 
-    def _in_turn(self, noisy: Tensor, real: Tensor) -> dict[str, float]:
-        """Update as the paper does: the critic, then one generator loss after the other."""
-        training = self.settings.training
-        critic = self._critic_steps(noisy, real)
-        with self._frozen_critic():
-            adversarial = adversarial_loss(self.critic, self.s2c(noisy))
-            self._descend("generators", training.adversarial_weight * adversarial)
-        low_frequency = low_frequency_cycle_loss(self.low_pass, self._middle(noisy), self._to_noisy(self.s2c(noisy)))
-        self._descend("generators", low_frequency)
-        cycle = cycle_loss(real, self.s2c(self._frames_of(real)))
-        self._descend("generators", training.cycle_weight * cycle)
-        losses = {"adversarial": adversarial, "low-frequency cycle": low_frequency, "cycle": cycle}
-        return {"critic": critic} | _numbers(losses)
-
-    def _joint(self, noisy: Tensor, real: Tensor, rng: np.random.Generator) -> dict[str, float]:
+    def _joint(self, noisy: Tensor, real: Tensor, rng: np.random.Generator, parts: list[Part]) -> dict[str, float]:
         """Update once by the sum of all losses; the movie's frames pass s2c once."""
         training = self.settings.training
-        critic = self._critic_steps(noisy, real)
         judged, hidden = self._hidden(noisy, rng)
-        fake = self.s2c(hide(noisy, hidden) if training.masked_weight else noisy)
-        returned = self._to_noisy(fake)
-        with self._frozen_critic():
-            adversarial = adversarial_loss(self.critic, fake)
-        low_frequency = low_frequency_cycle_loss(self.low_pass, self._middle(noisy), returned)
-        cycle = cycle_loss(real, self.s2c(self._frames_of(real)))
-        losses = {"adversarial": adversarial, "low-frequency cycle": low_frequency, "cycle": cycle}
-        total = total_loss(adversarial, cycle, low_frequency, training.adversarial_weight, training.cycle_weight)
-        if training.masked_weight:
-            masked = (returned - self._middle(noisy)).square()[..., judged].mean()
-            total = total + training.masked_weight * masked
-            losses["masked"] = masked
-        if training.pairs_weight:
-            warm = self.settings.warm_start
-            pairs = self._pairs_losses(warm.batch_size, warm.crop_px, rng)
-            total = total + training.pairs_weight * (pairs["pairs"] + pairs["pairs back"])
-            losses |= pairs
-        self._descend("generators", total)
-        return {"critic": critic} | _numbers(losses)
 
-    def _critic_steps(self, noisy: Tensor, real: Tensor) -> float:
+        def losses_of(part: Part) -> Losses:
+            seen, middle = noisy[part.rows], self._middle(noisy[part.rows])
+            fake = self.s2c(hide(seen, hidden) if training.masked_weight else seen)
+            returned = self._to_noisy(fake, part)
+            adversarial = adversarial_loss(self._critic(part), fake)
+            low_frequency = low_frequency_cycle_loss(self.low_pass, middle, returned)
+            cycle = self._cycle_loss(real[part.rows], part)
+            losses = {"adversarial": adversarial, "low-frequency cycle": low_frequency, "cycle": cycle}
+            total = total_loss(adversarial, cycle, low_frequency, training.adversarial_weight, training.cycle_weight)
+            if training.masked_weight:
+                losses["masked"] = (returned - middle).square()[..., judged].mean()
+                total = total + training.masked_weight * losses["masked"]
+            if training.pairs_weight:
+                pairs = self._pairs_losses(part)
+                total = total + training.pairs_weight * (pairs["pairs"] + pairs["pairs back"])
+                losses |= pairs
+            return total, losses
+
+        return self._descend("generators", losses_of, parts)
+
+    def _critic_steps(self, noisy: Tensor, real: Tensor, parts: list[Part]) -> float:
         """Teach the critic; the generated images do not change meanwhile and are made once."""
         training = self.settings.training
-        with torch.no_grad():
-            fake = self.s2c(noisy).float()
-        loss = torch.zeros(())
-        for _ in range(training.critic_steps):
-            share = torch.rand((len(real), 1, 1, 1), device=self.device)
+
+        def fake_of(part: Part) -> Tensor:
+            with torch.no_grad(), self._autocast():
+                return self.s2c(noisy[part.rows]).float()  # type: ignore[no-any-return]
+
+        fake = torch.cat(self.team.map(fake_of, parts))
+
+        def losses_of(part: Part) -> Losses:
             with torch.autocast(self.device.type, enabled=False):
-                loss = critic_loss(self.critic, real, fake, share, training.gradient_penalty)
-            self._descend("critic", loss)
-        return float(loss.detach())
+                clean, made = real[part.rows], fake[part.rows]
+                share = torch.rand((len(clean), 1, 1, 1), generator=part.noise, device=self.device)
+                loss = critic_loss(self._critic(part), clean, made, share, training.gradient_penalty)
+            return loss, {"critic": loss}
+
+        losses = {"critic": 0.0}
+        for _ in range(training.critic_steps):
+            losses = self._descend("critic", losses_of, parts)
+        return losses["critic"]
+
+    def _critic(self, part: Part) -> "partial[Tensor]":
+        """Return the critic with its dropout for a part."""
+        return partial(self.critic, noise=part.noise)
+
+    def _cycle_loss(self, clean: Tensor, part: Part) -> Tensor:
+        """Translate clean images there and back; the noisy frame is repeated as if it were at rest."""
+        made = self._to_noisy(clean, part).expand(-1, self.s2c.frames_in, -1, -1)
+        return cycle_loss(clean, self.s2c(made))
 
     def _hidden(self, noisy: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         height, width = noisy.shape[-2:]
         judged, hidden = hidden_places((height, width), *(int(rng.integers(0, n)) for n in SPACING))
         return judged.to(self.device), hidden.to(self.device)
 
-    def _frames_of(self, clean: Tensor) -> Tensor:
-        """Return the noisy frame that c2s makes of a clean image, repeated as if it were at rest."""
-        return self._to_noisy(clean).expand(-1, self.s2c.frames_in, -1, -1)
-
-    def _to_noisy(self, clean: Tensor) -> Tensor:
+    def _to_noisy(self, clean: Tensor, part: Part) -> Tensor:
         if not self.c2s.noise_channels:
             return self.c2s(clean)  # type: ignore[no-any-return]
         shape = (len(clean), self.c2s.noise_channels, *clean.shape[-2:])
-        return self.c2s(torch.cat([clean, torch.randn(shape, device=clean.device)], dim=1))  # type: ignore[no-any-return]
+        noise = torch.randn(shape, generator=part.noise, device=self.device)
+        return self.c2s(torch.cat([clean, noise], dim=1))  # type: ignore[no-any-return]
 
     @staticmethod
     def _middle(noisy: Tensor) -> Tensor:
         middle = noisy.shape[1] // 2
         return noisy[:, middle : middle + 1]
 
-    @contextmanager
-    def _random(self, rng: np.random.Generator) -> Iterator[None]:
-        """Seed torch for one step, dropout included, and leave the caller's random numbers as they were."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(int(rng.integers(2**31)))
-            yield
-
     def _autocast(self) -> torch.autocast:
         """Compute in bfloat16 where it is safe: on CUDA, in a network without instance norm."""
         safe = self.device.type == "cuda" and not self.s2c.needs_statistics
         return torch.autocast(self.device.type, torch.bfloat16, enabled=safe and self.settings.run.mixed_precision)
 
-    @contextmanager
-    def _frozen_critic(self) -> Iterator[None]:
-        self.critic.requires_grad_(False)
-        try:
-            yield
-        finally:
-            self.critic.requires_grad_(True)
-
-    def _descend(self, name: str, loss: Tensor) -> None:
-        if not bool(torch.isfinite(loss)):
-            raise NonFiniteLossError(f"the {name} loss is {loss.item()}")
+    def _descend(self, name: str, losses_of: "Callable[[Part], Losses]", parts: list[Part]) -> dict[str, float]:
+        """Do one step of an optimiser; return the means of the losses over the batch."""
         optimiser = self.optimisers[name]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+
+        def differentiated(part: Part) -> tuple[dict[str, Tensor], list[Tensor | None]]:
+            with self._autocast():
+                total, losses = losses_of(part)
+            gradients = torch.autograd.grad(part.share * total, weights, allow_unused=True)
+            return {n: part.share * loss.detach() for n, loss in (losses | {"": total}).items()}, list(gradients)
+
+        losses, gradients = zip(*self.team.map(differentiated, parts), strict=True)
+        means = {key: float(sum(of_part[key] for of_part in losses)) for key in losses[0]}
+        if not np.isfinite(means.pop("")):
+            raise NonFiniteLossError(f"the {name} loss is not finite: {means}")
+        for weight, of_parts in zip(weights, zip(*gradients, strict=True), strict=True):
+            there = [gradient for gradient in of_parts if gradient is not None]
+            weight.grad = sum(there[1:], start=there[0]) if there else None
         optimiser.step()
+        return means
 
     def _follow(self, decay: float) -> None:
         """Move the averaged weights towards the present ones."""
@@ -300,7 +330,3 @@ class Learner:
 
     def _networks(self) -> "dict[str, torch.nn.Module]":
         return {"s2c": self.s2c, "c2s": self.c2s, "critic": self.critic, "average": self.average}
-
-
-def _numbers(losses: dict[str, Tensor]) -> dict[str, float]:
-    return {name: float(loss.detach()) for name, loss in losses.items()}

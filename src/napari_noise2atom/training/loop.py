@@ -28,6 +28,7 @@ from napari_noise2atom.settings import Settings
 from .guards import find_failure, find_gradient
 from .learner import Learner, NonFiniteLossError
 from .pace import Pace
+from .parts import Team
 from .patches import Patches, measure_normalisation
 from .previews import MOST_FRAMES, Previews
 from .probe import Probe, ProbeScores
@@ -91,8 +92,9 @@ def train(
     folder = None if run is None else RunFolder(run)
     if folder is not None and folder.has_checkpoint and not resume:
         raise ValueError(f"{run} holds a run already; resume it, or choose another folder")
-    with limited_threads(settings.run.threads):
-        session = _Session(movie, settings, folder, shown)
+    team = Team(resolve_device(settings.run.device), settings.run.threads)
+    with limited_threads(team.threads_per_part):
+        session = _Session(movie, settings, folder, shown, team)
         if resume:
             session.restore()
         try:
@@ -112,9 +114,10 @@ class _Session:
         settings: Settings,
         folder: RunFolder | None,
         shown: Callable[[], Sequence[int]] | None,
+        team: Team,
     ) -> None:
         self.movie, self.settings, self.folder = movie, settings, folder
-        self.device = resolve_device(settings.run.device)
+        self.team, self.device = team, team.device
         self.normalisation = measure_normalisation(movie)
         self.sampled, self.bad = sample_frames(movie, settings)
         frames_in = settings.network.frames_in
@@ -132,7 +135,7 @@ class _Session:
         self.pace = Pace(settings, self.progress)
 
     def _fresh_learner(self, attempt: int) -> Learner:
-        return Learner(self.settings, self.patches, self.normalisation, self.device, attempt)
+        return Learner(self.settings, self.patches, self.normalisation, self.team, attempt)
 
     def restore(self) -> None:
         """Go on where the folder's checkpoint is."""

@@ -1,5 +1,7 @@
 """The losses of the paper, eq. 1–8, as pure functions of tensors."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -50,14 +52,14 @@ def mixture(real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
     return share * real + (1 - share) * fake
 
 
-def gradient_penalty(critic: nn.Module, mixed: Tensor) -> Tensor:
+def gradient_penalty(critic: Callable[[Tensor], Tensor], mixed: Tensor) -> Tensor:
     """Return the mean of (1 - ‖∂D/∂y‖)² over images y between real and generated ones (eq. 3 and 5).
 
     Eq. 3 as printed differentiates the generated image; the gradient is the critic's, as in WGAN-GP (Gulrajani 2017).
 
     Parameters
     ----------
-    critic : Module
+    critic : callable
         Maps images (n, 1, h, w) to scores (n,).
     mixed : Tensor, shape (n, 1, h, w)
         Mixtures of real and generated images.
@@ -73,12 +75,12 @@ def gradient_penalty(critic: nn.Module, mixed: Tensor) -> Tensor:
     return (1 - norm).square().mean()
 
 
-def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, share: Tensor, weight: float) -> Tensor:
+def critic_loss(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, share: Tensor, weight: float) -> Tensor:
     """Return what the critic minimises: W(-1, D(real)) + W(1, D(fake)) + λ G (eq. 1).
 
     Parameters
     ----------
-    critic : Module
+    critic : callable
         Maps images (n, 1, h, w) to scores (n,).
     real, fake : Tensor, shape (n, 1, h, w)
         Simulated clean images, and denoised ones without gradient.
@@ -95,12 +97,12 @@ def critic_loss(critic: nn.Module, real: Tensor, fake: Tensor, share: Tensor, we
     return wasserstein(-1, critic(real)) + wasserstein(1, critic(fake)) + weight * penalty
 
 
-def adversarial_loss(critic: nn.Module, fake: Tensor) -> Tensor:
+def adversarial_loss(critic: Callable[[Tensor], Tensor], fake: Tensor) -> Tensor:
     """Return what the generator minimises of eq. 1: W(-1, D(M_s2c(s))).
 
     Parameters
     ----------
-    critic : Module
+    critic : callable
         Maps images (n, 1, h, w) to scores (n,).
     fake : Tensor, shape (n, 1, h, w)
         Denoised images.

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+from small_runs import FAST, changed, collect, same_weights
+
+from napari_noise2atom.movie import Movie
+from napari_noise2atom.settings import Settings
+from napari_noise2atom.training import train
+from napari_noise2atom.training.learner import Learner, Losses, NonFiniteLossError
+from napari_noise2atom.training.parts import Part, Team
+from napari_noise2atom.training.patches import Patches, measure_normalisation
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("images", [1, 2, 5, 6])
+def test_parts_make_up_the_batch(images: int) -> None:
+    parts = Team(CPU, 1).split(images, 0, 1)
+    assert [row for part in parts for row in range(images)[part.rows]] == list(range(images))
+    assert sum(part.share for part in parts) == pytest.approx(1)
+    assert len(parts) == min(2, images)
+
+
+def test_each_part_has_random_numbers_of_its_own() -> None:
+    def draw(part: Part) -> float:
+        return part.rng.random() + torch.rand((), generator=part.noise).item()
+
+    team = Team(CPU, 2)
+    first, again = (team.map(draw, team.split(4, 0, 1)) for _ in range(2))
+    other = team.map(draw, team.split(4, 0, 2))
+    assert first == again
+    assert len({*first, *other}) == 4
+
+
+def test_results_do_not_depend_on_the_threads(movie: Movie, proposed: Settings) -> None:
+    fast = changed(proposed, FAST)
+    one, two = (collect(train(movie, changed(fast, {"run": {"threads": n}})))[1] for n in (1, 2))
+    assert same_weights(one, two)
+
+
+@pytest.fixture
+def learner(movie: Movie, proposed: Settings) -> Learner:
+    settings, normalisation = changed(proposed, FAST), measure_normalisation(movie)
+    return Learner(settings, Patches.of(movie, (2, 3), 3, normalisation), normalisation, Team(CPU, 2))
+
+
+def test_the_parts_gradients_add_up_to_that_of_the_batch(learner: Learner) -> None:
+    images = torch.randn(5, 3, 16, 16)
+    weights = list(learner.s2c.parameters())
+    loss = learner.s2c(images).square().mean()
+    expected = torch.autograd.grad(loss, weights)
+
+    def losses_of(part: Part) -> Losses:
+        of_part = learner.s2c(images[part.rows]).square().mean()
+        return of_part, {"square": of_part}
+
+    means = learner._descend("warm", losses_of, learner.team.split(5, 0))
+    assert means["square"] == pytest.approx(loss.item(), rel=1e-5)
+    for weight, gradient in zip(weights, expected, strict=True):
+        torch.testing.assert_close(weight.grad, gradient, rtol=1e-3, atol=1e-6)
+    assert all(weight.grad is None for weight in learner.c2s.parameters())
+
+
+def test_a_loss_of_one_part_that_is_not_finite_changes_no_weight(learner: Learner) -> None:
+    before = learner.state()
+    spoilt = {name: tensor.clone() for name, tensor in before.items()}
+
+    def losses_of(part: Part) -> Losses:
+        loss = next(learner.s2c.parameters()).sum() * (np.nan if part.rows.start else 1)
+        return loss, {"sum": loss}
+
+    with pytest.raises(NonFiniteLossError, match="nan"):
+        learner._descend("warm", losses_of, learner.team.split(2, 0))
+    assert all(torch.equal(spoilt[name], tensor) for name, tensor in learner.state().items())
