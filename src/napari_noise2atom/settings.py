@@ -57,7 +57,8 @@ class CleanSettings(_Group):
     variance_max_px2: Positive = 10.0
     """Largest variance of the Gaussian spot of an atom [px²]."""
     narrowing: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Variance of the spots in clean images relative to the movie's; below 1, atoms that overlap come apart."""
+    """Variance of the spots in clean images relative to the movie's, but at least 1 px²; below 1, atoms that overlap
+    come apart."""
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> Self:
@@ -179,9 +180,9 @@ class WarmStartSettings(_Group):
     """Pairs per step."""
     crop_px: Annotated[int, Field(ge=16, multiple_of=8)] = 64
     """Side of the square training crops [px]."""
-    learning_rate: Positive = 2e-3
+    learning_rate: Positive = 3e-3
     """Peak learning rate of Adam; it rises over the first steps and falls along a cosine."""
-    share: Fraction = 0.6
+    share: Fraction = 0.75
     """Share of a run's minutes that the warm start may take."""
 
 
@@ -232,7 +233,7 @@ class RunSettings(_Group):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """auto, cpu, cuda, cuda:N or mps; auto takes the first that is there of cuda, mps, cpu."""
     threads: Annotated[int, Field(ge=0)] = 0
-    """CPU threads; 0 means all cores but one."""
+    """CPU threads; 0 means all cores, in napari all but one."""
     mixed_precision: bool = True
     """Compute in bfloat16 where it is safe (CUDA only)."""
     max_minutes: NonNegative = 0.0
@@ -304,15 +305,15 @@ def _paper() -> Settings:
 PRESETS: dict[PresetName, Settings] = {
     "default": Settings(
         preset="default",
-        simulation=CleanSettings(narrowing=0.75),
+        simulation=CleanSettings(narrowing=0.25),
         network=NetworkSettings(channels=32),
-        warm_start=WarmStartSettings(steps=4000),
+        warm_start=WarmStartSettings(steps=8000),
     ),
     "paper": _paper(),
     "compact": Settings(
         preset="compact",
-        simulation=CleanSettings(crop_px=64, lattice_px=128, positions_min=19, positions_max=38, narrowing=0.75),
-        warm_start=WarmStartSettings(steps=1500),
+        simulation=CleanSettings(crop_px=64, lattice_px=128, positions_min=19, positions_max=38, narrowing=0.25),
+        warm_start=WarmStartSettings(steps=4000),
         training=TrainingSettings(epochs=30, critic_steps=2),
     ),
 }

@@ -17,7 +17,7 @@ def numbered(frames: int, size: int = 6) -> np.ndarray:
 def test_runs_are_consecutive_frames_from_all_over_the_movie(frames):
     runs = sample_runs(Movie(numbered(frames)))
     number = runs[:, :, 0, 0]
-    assert runs.shape[0] <= 7
+    assert runs.shape[0] == max(1, min(16, frames // 8))
     assert runs.shape[1] == min(frames, 8)
     np.testing.assert_array_equal(np.diff(number, axis=1), 1)
     assert (number[0, 0], number[-1, -1]) == (1, frames if frames >= 16 else runs.shape[1])
@@ -26,6 +26,10 @@ def test_runs_are_consecutive_frames_from_all_over_the_movie(frames):
 def test_a_large_frame_is_sampled_in_its_middle():
     data = np.random.default_rng(0).random((2, 300, 400), dtype=np.float32)
     np.testing.assert_array_equal(sample_runs(Movie(data))[0], data[:, 22:278, 72:328])
+
+
+def test_of_large_frames_fewer_are_sampled():
+    assert len(sample_runs(Movie(np.ones((100, 256, 256), np.uint8) + np.eye(256, dtype=np.uint8)))) == 7
 
 
 def test_a_lazy_movie_gives_the_same_sample():

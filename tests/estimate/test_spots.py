@@ -79,3 +79,16 @@ def test_motion_is_found(simulated, walk_px):
 def test_pure_noise_is_not_mistaken_for_spots(simulated, seed):
     noise = simulated(clusters=0, single_atoms=0, background_texture=0, frames=32, seed=seed)
     assert not measured(noise).certain
+
+
+@pytest.mark.parametrize(("peak_e", "gradient"), [(0.45, 0.0), (0.75, 1.5)])
+def test_clusters_of_dim_atoms_are_not_taken_for_broad_spots(simulated, peak_e, gradient):
+    """At half an electron per atom, only filters that are wider than an atom see any, and clusters outshine atoms."""
+    dim = {"atom_peak_e": peak_e, "background_e": 0.2 if gradient else 0.04, "background_gradient": gradient}
+    dim |= {"spot_variance_px2": 2.6, "bond_px": 9.2, "walk_px": 0.35, "frames": 120}
+    spots = [measured(simulated(**dim, seed=seed)) for seed in (0, 1, 2)]
+    for found in spots:
+        assert found.certain
+        assert found.variance_px2 == pytest.approx(2.6, rel=0.25)
+        assert 1 / 2 < found.peak_counts / (300 * peak_e) < 1.5
+        assert 1 / 3 < found.density_per_px * 128**2 / 40 < 1.5

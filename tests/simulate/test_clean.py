@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_noise2atom.settings import CleanSettings
-from napari_noise2atom.simulate.clean import simulate_clean
+from napari_noise2atom.simulate.clean import narrowed, simulate_clean
 from napari_noise2atom.simulate.spots import render_spots
 
 PAPER = CleanSettings()
@@ -50,9 +50,12 @@ def test_variances_are_uniform(clean):
 def test_narrowing_changes_nothing_but_the_variance():
     asked = PAPER.model_copy(update={"narrowing": 0.6})
     full, narrow = (simulate_clean(20, asked, np.random.default_rng(0)) for asked in (PAPER, asked))
-    np.testing.assert_allclose(narrow.variance_px2, 0.6 * full.variance_px2)
+    wide = full.variance_px2 > 1 / 0.6
+    np.testing.assert_allclose(narrow.variance_px2[wide], 0.6 * full.variance_px2[wide], rtol=1e-6)
+    np.testing.assert_array_equal(narrow.variance_px2[~wide], 1)
     np.testing.assert_array_equal(narrow.positions, full.positions)
     assert np.all(narrow.images <= full.images + 1e-6)
+    np.testing.assert_array_equal(narrowed(np.array([0.5]), 0.25), 0.5)  # it is never made wider
 
 
 def test_positions_are_whole_pixels_spread_over_the_crop(clean):

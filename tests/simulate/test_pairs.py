@@ -12,7 +12,9 @@ BRIGHT = SceneSettings(atom_peak_e=1000, background_e=0, walk_px=0.5)
 
 
 def settings(scene: SceneSettings = BRIGHT, detector: DetectorSettings = IDEAL) -> Settings:
-    return preset("compact").model_copy(update={"scene": scene, "detector": detector})
+    compact = preset("compact")
+    simulation = compact.simulation.model_copy(update={"narrowing": 1.0})
+    return compact.model_copy(update={"scene": scene, "detector": detector, "simulation": simulation})
 
 
 def test_shapes_and_ranges() -> None:

@@ -11,10 +11,10 @@ from napari_noise2atom.events import Alarm, Score
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator
 from napari_noise2atom.settings import Settings
-from napari_noise2atom.training import train
+from napari_noise2atom.training import loop, train
 from napari_noise2atom.training.guards import find_failure, find_gradient
 from napari_noise2atom.training.learner import Learner
-from napari_noise2atom.training.parts import Part
+from napari_noise2atom.training.parts import Part, Team
 from napari_noise2atom.training.patches import Patches, measure_normalisation
 from napari_noise2atom.training.probe import Probe
 
@@ -124,6 +124,41 @@ def test_a_failure_is_repaired(
     assert scores[-1].step > alarms[0].step
     assert scores[-1].values["low-pass correlation"] > 0.5
     assert model.provenance["score low-pass correlation"] > 0.5  # type: ignore[operator]
+
+
+def test_a_network_that_dies_in_the_warm_start_is_repaired(
+    monkeypatch: pytest.MonkeyPatch, movie: Movie, upright: Settings
+) -> None:
+    intact = Learner.warm_step
+
+    def warm_step(self: Learner, step: int, progress: float) -> dict[str, float]:
+        losses = intact(self, step, progress)
+        if step == 20 and self.attempt == 0:
+            with torch.no_grad():
+                for network in (self.s2c, self.average):
+                    network.head[-1].bias.fill_(-20)  # tanh is saturated: nothing more is learned
+        return losses
+
+    monkeypatch.setattr(Learner, "warm_step", warm_step)
+    monkeypatch.setitem(loop.YOUNG_STEPS, "warm start", 10)
+    longer = {"warm_start": {"steps": 80}, "training": {"epochs": 0}, "run": {"preview_every_s": 1e-3}}
+    events, model = collect(train(movie, changed(upright, longer)))
+    alarm = next(event for event in events if isinstance(event, Alarm) and event.step > 20)
+    assert alarm.kind == "collapse"
+    assert "repaired" in alarm.message
+    assert model.provenance["score low-pass correlation"] > 0.5  # type: ignore[operator]
+
+
+def test_after_a_repair_the_warm_start_learns_more_slowly(movie: Movie, upright: Settings) -> None:
+    normalisation = measure_normalisation(movie)
+    patches = Patches.of(movie, (2, 3), 3, normalisation)
+    rates = []
+    for attempt in (0, 1, 2):
+        learner = Learner(upright, patches, normalisation, Team(torch.device("cpu"), 1), attempt)
+        learner.warm_step(100, 0.0)
+        rates.append(learner.optimisers["warm"].param_groups[0]["lr"])
+    peak = upright.warm_start.learning_rate
+    assert rates == pytest.approx([peak, peak / 2, peak / 4])
 
 
 def test_without_guards_a_failure_is_only_told(

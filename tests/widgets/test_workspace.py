@@ -230,6 +230,9 @@ def test_preferences_are_taken_and_a_wrong_device_is_said(qtbot, monkeypatch):
     monkeypatch.setattr(workspace_module, "preferences", lambda: wished)
     run = workspace_module.Workspace().settings.run
     assert (run.device, run.threads, said) == ("cuda:1", 3, [])
+    wished.threads = 0
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert workspace_module.Workspace().settings.run.threads == 7, "the window keeps a core"
     wished.device = "toaster"
     assert workspace_module.Workspace().settings.run.device == "auto"
     assert "'toaster'; expected auto" in said[0]

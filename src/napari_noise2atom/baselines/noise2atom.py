@@ -10,6 +10,7 @@ from napari_noise2atom.events import Step
 from napari_noise2atom.inference import FrameDenoiser
 from napari_noise2atom.modelfile import TrainedModel
 from napari_noise2atom.movie import Movie
+from napari_noise2atom.networks import spare_threads
 from napari_noise2atom.settings import CompareSettings, PresetName, Settings, preset
 from napari_noise2atom.training import train
 
@@ -41,8 +42,9 @@ def _train_and_apply(
 
 
 def _limited(proposed: Settings, settings: CompareSettings) -> Settings:
-    """Give a training the minutes, seed and device of the comparison."""
-    limits = {"max_minutes": settings.minutes} | settings.model_dump(include={"seed", "device", "threads"})
+    """Give a training the minutes, seed, device and threads of the comparison."""
+    limits = settings.model_dump(include={"seed", "device"})
+    limits |= {"max_minutes": settings.minutes, "threads": spare_threads(settings.threads)}
     return proposed.model_copy(update={"run": proposed.run.model_copy(update=limits)})
 
 

@@ -8,7 +8,9 @@ from napari_noise2atom.movie import Movie, is_bad_frame
 __all__ = ["neighbour_mean", "sample_runs"]
 
 RUN_FRAMES = 8
-RUNS = 7
+RUNS = (7, 16)
+"""At least and at most; in between, as many as make up `PIXELS`."""
+PIXELS = 2**21
 SIDE_PX = 256
 
 
@@ -25,14 +27,17 @@ def sample_runs(movie: Movie) -> NDArray[np.float32]:
     Returns
     -------
     array, shape (runs, frames, y, x), float32
-        Grey values; at most 7 runs of 8 frames, in the order of time.
+        Grey values; at most 16 runs of 8 frames, 7 if frames are large, in the order of time.
 
     Raises
     ------
     ValueError
         If fewer than two frames are usable.
     """
-    runs, length = max(1, min(RUNS, len(movie) // RUN_FRAMES)), min(RUN_FRAMES, len(movie))
+    length = min(RUN_FRAMES, len(movie))
+    height, width = (min(side, SIDE_PX) for side in movie.shape[1:])
+    affordable = int(np.clip(PIXELS // (length * height * width), *RUNS))
+    runs = max(1, min(affordable, len(movie) // RUN_FRAMES))
     starts = np.linspace(0, len(movie) - length, runs).astype(int)
     good = [[frame for frame in map(movie.frame, range(s, s + length)) if not is_bad_frame(frame)] for s in starts]
     length = max(map(len, good))

@@ -34,6 +34,14 @@ NARROWEST, WIDEST = 0.3, {2: 1.0, 1: 1.0, 0: 4.0}
 
 Half the rows hold more noise, to which narrow filters cling.
 """
+TOO_WIDE = {2: 2.0, 1: 2.0, 0: 4.0}
+"""The same where spots are too weak for narrower filters."""
+FEW = 0.2
+"""Share of the spots that broader filters find, below which narrower ones do not suffice."""
+ENVELOPE = 4.0
+"""Broad filters that agree on more than this multiple of what the narrowest one has measured have seen clusters."""
+COUNTED = {2: (1.0, 1.4, 2.0), 1: (1.0, 1.4, 2.0), 0: (2.0,)}
+"""Filters, relative to the variance, with which spots are counted: that counts to which most of them show."""
 BEST = 0.5
 """Of these filters, relative to the variance on which they agree: narrower ones find but a part of the spots."""
 WINDOW = 2.5
@@ -91,9 +99,12 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
     variance = GUESSED_VARIANCE_PX2 if consistent is None else consistent
     step = _step(_Blobs(_flat(runs)).response(variance).reshape(runs.shape), variance)
     reach = reach if step < FAST * np.sqrt(variance) else 0
-    scale = variance * (1 if reach else WIDEST[0] / 2)
     frames, guide = _frames_and_guide(runs, reach)
-    peaks = _find(frames.response(scale), guide.response(scale), scale, CONFIRMED[reach])
+    found = {
+        scale: _find(frames.response(scale), guide.response(scale), scale, CONFIRMED[reach])
+        for scale in (wider * variance for wider in COUNTED[reach])
+    }
+    scale, peaks = max(found.items(), key=lambda item: item[1].present)
     certain = consistent is not None and peaks.reliable
     bright = peaks.height[: max(FEWEST_SPOTS, peaks.present // 2)]  # the dim half holds noise
     # what the Laplacian at this scale makes of a spot of unit height
@@ -169,16 +180,24 @@ def _find(
 def _consistent_variance(runs: NDArray[np.float32], reach: int) -> float | None:
     """Return the variance on which the measurements with filters of about that variance agree."""
     frames, guide = _frames_and_guide(runs, reach)
-    consistent = []
+    measured = []
     for scale in map(float, SCALES_PX2):
         peaks = _find(frames.response(scale), guide.response(scale), scale, CONFIRMED[reach])
         if not peaks.reliable:
             continue
         alone = _isolated(peaks.index, scale)
         variance = _variance_in_windows(_flat(runs), alone, scale)
-        if variance is not None and NARROWEST <= scale / variance <= WIDEST[reach]:
-            consistent.append((scale, variance, len(alone)))
-    return _agreed(np.array(consistent), WIDEST[reach]) if consistent else None
+        if variance is not None and NARROWEST <= scale / variance <= TOO_WIDE[reach]:
+            measured.append((scale, variance, len(alone)))
+    if not measured:
+        return None
+    scale, variance, number = np.array(measured).T
+    widest = WIDEST[reach]
+    if number[scale <= widest * variance].sum() < FEW * number.max():
+        widest = TOO_WIDE[reach]
+    agreed = _agreed(np.array(measured)[scale <= widest * variance], widest)
+    narrowest = float(variance[0])
+    return agreed if agreed <= ENVELOPE * narrowest else narrowest
 
 
 def _agreed(measured: NDArray[np.float64], widest: float) -> float:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["limited_threads", "resolve_device", "use_threads"]
+__all__ = ["limited_threads", "resolve_device", "spare_threads", "use_threads"]
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -56,9 +56,14 @@ def use_threads(threads: int = 0) -> int:
     int
         The number that was set.
     """
-    count = threads or max(1, (os.cpu_count() or 1) - 1)
+    count = spare_threads(threads)
     torch.set_num_threads(count)
     return count
+
+
+def spare_threads(threads: int = 0) -> int:
+    """Return a number of threads; instead of 0, that of all cores but one."""
+    return threads or max(1, (os.cpu_count() or 1) - 1)
 
 
 @contextmanager

@@ -9,7 +9,10 @@ from napari_noise2atom.settings import CleanSettings
 
 from .spots import render_spots
 
-__all__ = ["CleanImages", "simulate_clean"]
+__all__ = ["CleanImages", "narrowed", "simulate_clean"]
+
+NARROWEST_PX2 = 1.0
+"""Spots are not made narrower than this, the paper's smallest variance: pixels could not show them [px²]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,7 @@ def simulate_clean(n: int, settings: CleanSettings, rng: np.random.Generator) ->
     """
     positions, atoms = _draw_positions(n, settings, rng)
     variance = rng.uniform(settings.variance_min_px2, settings.variance_max_px2, n).astype(np.float32)
-    variance *= settings.narrowing
+    variance = narrowed(variance, settings.narrowing)
     size = (settings.crop_px, settings.crop_px)
     images = render_spots(
         positions[..., 0], positions[..., 1], atoms, variance[:, None], size, reach_px=settings.kernel_px // 2
@@ -66,6 +69,25 @@ def simulate_clean(n: int, settings: CleanSettings, rng: np.random.Generator) ->
     np.minimum(images, 1, out=images)
     inside = (atoms > 0) & np.all((positions >= 0) & (positions < settings.crop_px), axis=-1)
     return CleanImages(images, np.where(inside[..., None], positions, np.nan), np.where(inside, atoms, 0), variance)
+
+
+def narrowed(variance_px2: NDArray[np.floating], narrowing: float) -> NDArray[np.float32]:
+    """Return the variances of spots in clean images, given those of the movie.
+
+    Parameters
+    ----------
+    variance_px2 : array
+        Of the spots as recorded [px²].
+    narrowing : float
+        As in `CleanSettings`.
+
+    Returns
+    -------
+    array, float32
+        Not below 1 px² but where the movie's are.
+    """
+    narrow: NDArray[np.floating] = np.minimum(variance_px2, np.maximum(narrowing * variance_px2, NARROWEST_PX2))
+    return narrow.astype(np.float32, copy=False)
 
 
 def _draw_positions(

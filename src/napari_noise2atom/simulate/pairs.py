@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from napari_noise2atom.settings import DetectorSettings, Settings
 
 from .background import film, wedge
+from .clean import narrowed
 from .detector import record
 from .spots import render_spots
 
@@ -70,8 +71,8 @@ def simulate_pairs(n: int, size_px: int, settings: Settings, rng: np.random.Gene
     background = np.stack([_background(size, settings, rng) for _ in range(n)])
     electrons = scene.atom_peak_e * spots + background[:, None]
     noisy = record(electrons, _another_detector(settings.detector, rng), rng, quantise=False)
-    middle, narrow = paths[:, frames // 2], settings.simulation.narrowing * variance[:, None]
-    clean = render_spots(middle[..., 0], middle[..., 1], weight, narrow, size)
+    middle, narrow = paths[:, frames // 2], narrowed(variance, settings.simulation.narrowing)
+    clean = render_spots(middle[..., 0], middle[..., 1], weight, narrow[:, None], size)
     clean *= 2 / settings.simulation.atoms_per_position
     clean -= 1
     return Pairs(noisy, np.minimum(clean, 1, out=clean))

@@ -25,7 +25,10 @@ __all__ = ["Learner", "NonFiniteLossError"]
 RAMP_STEPS = 50
 """Steps over which the warm start's learning rate rises."""
 BACK_SHARE = 4
-"""One in so many simulated pairs teaches c2s."""
+"""One in so many simulated pairs teaches c2s, by a quarter of its pixels: the way back is easy to learn."""
+ADAM_DECAYS = 0.9, 0.99
+"""Of gradients and squared gradients. With the usual 0.999, the first atoms that a network learns after a while of
+blank images make steps of many times the learning rate, which may end in saturation for good."""
 RMS_DECAY = 0.9
 """Of the squared gradients; the value of the paper's time, PyTorch's own is 0.99."""
 
@@ -83,7 +86,7 @@ class Learner:
         generators = [*self.s2c.parameters(), *self.c2s.parameters()]
         rms = partial(torch.optim.RMSprop, lr=training.learning_rate, alpha=RMS_DECAY, momentum=training.momentum)
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "warm": torch.optim.Adam(generators, settings.warm_start.learning_rate),
+            "warm": torch.optim.Adam(generators, settings.warm_start.learning_rate, betas=ADAM_DECAYS),
             "generators": rms(generators),
             "critic": rms(self.critic.parameters()),
         }
@@ -118,7 +121,8 @@ class Learner:
             Losses by name.
         """
         warm = self.settings.warm_start
-        rate = warm.learning_rate * min(1.0, (step + 1) / RAMP_STEPS) * (0.5 + 0.5 * float(np.cos(np.pi * progress)))
+        rate = warm.learning_rate * 0.5**self.attempt  # what went wrong once is done more slowly
+        rate *= min(1.0, (step + 1) / RAMP_STEPS) * (0.5 + 0.5 * float(np.cos(np.pi * progress)))
         for group in self.optimisers["warm"].param_groups:
             group["lr"] = max(rate, 1e-3 * warm.learning_rate)
 
@@ -138,9 +142,9 @@ class Learner:
         noisy = self._tensor(self.normalisation.apply(pairs.noisy))
         clean = self._tensor(pairs.clean[:, None])
         there = F.mse_loss(self.s2c(noisy), clean)
-        few = max(1, n // BACK_SHARE)  # the way back is easy to learn
-        back = F.mse_loss(self._to_noisy(clean[:few], part), self._middle(noisy[:few]))
-        return {"pairs": there, "pairs back": back}
+        back = (slice(0, max(1, n // BACK_SHARE)), slice(None), *(2 * [slice(0, warm.crop_px // 2)]))
+        returned = F.mse_loss(self._to_noisy(clean[back], part), self._middle(noisy)[back])
+        return {"pairs": there, "pairs back": returned}
 
     def cycle_step(self, step: int) -> dict[str, float]:
         """Learn from the movie itself: critic, adversarial, low-frequency cycle and cycle loss.

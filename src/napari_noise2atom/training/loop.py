@@ -41,7 +41,8 @@ STEP_EVENTS_PER_S = 10
 FIRST_PREVIEW_S = 1.0
 """Until the first preview; the others follow at twice the time each, up to the interval that is set."""
 MOST_REPAIRS = 5
-YOUNG_STEPS = 50
+YOUNG_STEPS: dict[Stage, int] = {"warm start": 250, "cycle": 50}
+"""Of a run; before, a network may be blank or inverted because it has only just begun."""
 MOST_NON_FINITE = 10
 
 Stream = Generator[TrainEvent, Command | None, None]
@@ -253,8 +254,8 @@ class _Session:
 
     @property
     def _is_mature(self) -> bool:
-        """Whether a blank or inverted result is a failure: a network that has only just begun may be both."""
-        return self.stage == "cycle" and self.progress.step >= YOUNG_STEPS
+        """Whether a blank or inverted result is a failure."""
+        return self.progress.step >= YOUNG_STEPS[self.stage]
 
     def _is_best(self, scores: ProbeScores, *, failed: bool) -> bool:
         # In the warm start the truth is known and the learning rate falls: the newest model is the best, while the

@@ -152,7 +152,8 @@ def new_run_folder(layer: Image) -> Path:
 
 def _preferred(settings: Settings) -> Settings:
     wished = preferences()
-    values = settings.run.model_dump() | {"device": wished.device, "threads": wished.threads}
+    threads = wished.threads or max(1, (os.cpu_count() or 1) - 1)  # the window keeps a core
+    values = settings.run.model_dump() | {"device": wished.device, "threads": threads}
     try:
         return settings.model_copy(update={"run": RunSettings.model_validate(values)})
     except ValidationError:
