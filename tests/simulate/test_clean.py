@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_noise2atom.settings import CleanSettings
-from napari_noise2atom.simulate.clean import narrowed, simulate_clean
+from napari_noise2atom.simulate.clean import lost_width_px, narrowed, simulate_clean
 from napari_noise2atom.simulate.spots import render_spots
 
 PAPER = CleanSettings()
@@ -56,6 +56,12 @@ def test_narrowing_changes_nothing_but_the_variance():
     np.testing.assert_array_equal(narrow.positions, full.positions)
     assert np.all(narrow.images <= full.images + 1e-6)
     np.testing.assert_array_equal(narrowed(np.array([0.5]), 0.25), 0.5)  # it is never made wider
+
+
+def test_a_blur_gives_narrowed_spots_their_width_back():
+    asked = PAPER.model_copy(update={"variance_min_px2": 6.4, "variance_max_px2": 10.0, "narrowing": 0.25})
+    assert lost_width_px(asked) == pytest.approx(np.sqrt(0.75 * 8), rel=1e-6)
+    assert lost_width_px(PAPER) == 0
 
 
 def test_positions_are_whole_pixels_spread_over_the_crop(clean):

@@ -114,9 +114,18 @@ def _model_rows(model: "TrainedModel", resumable: bool) -> list[tuple[str, str]]
             "trained on",
             f"grey values {grey.low:.6g} to {grey.high:.6g}, {f'{pixel:.3g} nm' if pixel else 'unknown'} pixels",
         ),
+        *_narrowing_row(model.settings),
         *((name, _short(value)) for name, value in model.provenance.items() if name != "preset"),
         *([("run", "can be resumed with 'noise2atom train --resume'")] if resumable else []),
     ]
+
+
+def _narrowing_row(settings: Settings) -> list[tuple[str, str]]:
+    from napari_noise2atom.simulate.clean import lost_width_px
+
+    blur_px = lost_width_px(settings.simulation)
+    told = f"narrower than the movie's; a Gaussian blur of σ = {blur_px:.2f} px gives them their width back"
+    return [("spots", told)] if blur_px > 0 else []
 
 
 def _short(value: str | float) -> str:

@@ -9,7 +9,7 @@ from napari_noise2atom.settings import CleanSettings
 
 from .spots import render_spots
 
-__all__ = ["CleanImages", "narrowed", "simulate_clean"]
+__all__ = ["CleanImages", "lost_width_px", "narrowed", "simulate_clean"]
 
 NARROWEST_PX2 = 1.0
 """Spots are not made narrower than this, the paper's smallest variance: pixels could not show them [px²]."""
@@ -88,6 +88,23 @@ def narrowed(variance_px2: NDArray[np.floating], narrowing: float) -> NDArray[np
     """
     narrow: NDArray[np.floating] = np.minimum(variance_px2, np.maximum(narrowing * variance_px2, NARROWEST_PX2))
     return narrow.astype(np.float32, copy=False)
+
+
+def lost_width_px(settings: CleanSettings) -> float:
+    """Return the standard deviation of the Gaussian blur that gives narrowed spots the movie's own width back [px].
+
+    Parameters
+    ----------
+    settings : CleanSettings
+        Of a training; the middle of the range of variances counts.
+
+    Returns
+    -------
+    float
+        0 where spots are not narrowed.
+    """
+    own = np.sqrt(np.array([settings.variance_min_px2 * settings.variance_max_px2], np.float32))
+    return float(np.sqrt(own - narrowed(own, settings.narrowing))[0])
 
 
 def _draw_positions(
