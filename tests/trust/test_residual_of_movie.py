@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.trust import measure_residual
@@ -42,6 +43,17 @@ def test_perfect_denoising_leaves_noise_alone():
     assert np.abs(others).max() < 0.05
     frame = residual.frame(80 * clean[0] + 100 + noise[0], clean[0])
     np.testing.assert_allclose(frame, noise[0], atol=1.5)
+
+
+def test_narrowed_spots_leave_no_rims_when_they_are_blurred_back():
+    rng = np.random.default_rng(0)
+    places = rng.random((4, 64, 64)) < 0.01
+    wide, narrow = (np.stack([gaussian_filter(30.0 * frame, sigma) for frame in places]) for sigma in (2.0, 1.2))
+    raw = Movie(100 * wide + rng.normal(0, 1, wide.shape))
+    rims, none = (measure_residual(raw, Movie(narrow), blur_px=blur) for blur in (0.0, 1.6))
+    assert abs(rims.autocorrelation[LAGS_PX + 1, LAGS_PX]) > 0.3
+    assert abs(none.autocorrelation[LAGS_PX + 1, LAGS_PX]) < 0.1
+    assert none.frame(raw.frame(0), narrow[0]).std() == pytest.approx(none.spread, rel=0.1)
 
 
 def test_afterglow_shows_along_x_and_a_lost_atom_in_both():

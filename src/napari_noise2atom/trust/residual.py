@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
+from scipy.ndimage import gaussian_filter
 
 from napari_noise2atom.metrics.moments import pair_moments, pool_moments
 from napari_noise2atom.movie import Movie
@@ -30,10 +31,14 @@ class Residual:
     """Standard deviation of the residual [grey values of the raw movie]."""
     autocorrelation: NDArray[np.float64]
     """Shape (17, 17): at lags of -8 to 8 px in y and x, mean over frames; 1 in the centre."""
+    blur_px: float = 0.0
+    """Standard deviation of the Gaussian with which the denoised movie is blurred before [px]."""
 
     def frame(self, raw: NDArray[np.float32], denoised: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the residual of a frame [grey values of the raw movie], shape (y, x)."""
-        residual: NDArray[np.float32] = raw - np.float32(self.gain) * denoised - np.float32(self.offset)
+        residual: NDArray[np.float32] = (
+            raw - np.float32(self.gain) * _blurred(denoised, self.blur_px) - np.float32(self.offset)
+        )
         return residual
 
     @property
@@ -48,7 +53,11 @@ class Residual:
 
 
 def measure_residual(
-    movie: Movie, denoised: Movie, progress: Callable[[int, int], None] = lambda done, total: None
+    movie: Movie,
+    denoised: Movie,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    blur_px: float = 0.0,
 ) -> Residual:
     """Fit a denoised movie to the raw one and see what the rest looks like, on up to 16 frames spread over the movie.
 
@@ -58,6 +67,9 @@ def measure_residual(
         Of one shape.
     progress : callable, optional
         Called after every frame with the number of frames done and of all frames.
+    blur_px : float
+        Standard deviation of the Gaussian that gives narrowed spots the movie's own width back, as from
+        `napari_noise2atom.simulate.clean.lost_width_px`; without it, their rims would remain [px].
 
     Returns
     -------
@@ -71,11 +83,11 @@ def measure_residual(
     frames = spread_frames(movie, SAMPLED_FRAMES)
     moments = []
     for done, index in enumerate(frames, start=1):
-        moments.append(pair_moments(denoised.frame(index), movie.frame(index)))
+        moments.append(pair_moments(_blurred(denoised.frame(index), blur_px), movie.frame(index)))
         progress(done, 2 * len(frames))
     low, level, variance, _, covariance = pool_moments(np.array(moments))
     gain = float(covariance / variance) if variance > 0 else 0.0
-    fit = Residual(gain, float(level - gain * low), 0.0, np.empty(0))
+    fit = Residual(gain, float(level - gain * low), 0.0, np.empty(0), blur_px)
     total = np.zeros((2 * LAGS_PX + 1,) * 2)
     for done, index in enumerate(frames, start=len(frames) + 1):
         total += autocovariance(fit.frame(movie.frame(index), denoised.frame(index)))
@@ -83,6 +95,11 @@ def measure_residual(
     power = float(total[LAGS_PX, LAGS_PX])
     correlation = total / power if power > 0 else np.full_like(total, np.nan)
     return replace(fit, spread=float(np.sqrt(power / len(frames))), autocorrelation=correlation)
+
+
+def _blurred(frame: NDArray[np.float32], blur_px: float) -> NDArray[np.float32]:
+    blurred: NDArray[np.float32] = gaussian_filter(frame, blur_px) if blur_px else frame
+    return blurred
 
 
 def autocovariance(image: NDArray[np.generic]) -> NDArray[np.float64]:

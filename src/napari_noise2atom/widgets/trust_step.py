@@ -12,6 +12,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_noise2atom.movie import Movie
+from napari_noise2atom.simulate.clean import lost_width_px
 from napari_noise2atom.trust import Atoms, NoiseTest, Residual, measure_atoms, measure_residual, noise_test
 
 from .jobs import BackgroundJob, Wanted
@@ -144,7 +145,8 @@ class TrustStep(QWidget):
 
         def work(task: _Task, wanted: Wanted) -> tuple[Residual, Movie]:
             denoised = task.denoise(task.movie)
-            return measure_residual(task.movie, denoised, wanted), denoised
+            blur_px = lost_width_px(task.model.settings.simulation)
+            return measure_residual(task.movie, denoised, wanted, blur_px=blur_px), denoised
 
         self._start(work, self._take_residual)
 
