@@ -2,7 +2,7 @@
 
 Each training, filter or truth is a cell, one line in results/experiments.jsonl; what has a line there is not run again.
 Then the page is written anew from all lines. Without --minutes a training does all its steps, however busy the
-computer is. The preset paper takes days without a GPU; its training, with the compact network, stands for it.
+computer is. The preset paper takes days without a GPU; the paper's losses, with the compact network, stand for it.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from inversion import UPRIGHT
+from paper_pictures import WINDOW_STEPS, case_of, stem
 from paper_report import write_page
 from quality import RESULTS, TRUTH, cells, false_in_halves
 from quality_movies import MOVIES
@@ -45,8 +46,6 @@ from napari_noise2atom.training.runfolder import RunFolder
 
 THRESHOLDS = {"cycle": 0.05, "low-frequency cycle": 0.1}
 """Below which the paper calls a training converged."""
-WINDOW_STEPS = 20
-"""Over which the median of a loss is taken: an epoch of 120 frames in batches of 6."""
 BLANK_SAMPLES = 256
 Arrays = dict[str, np.ndarray]
 
@@ -77,20 +76,24 @@ def cycle_alone(movie: Movie) -> Settings:
     return changed(compact(movie), warm_start={"steps": 0}, training={"epochs": preset("paper").training.epochs})
 
 
+def losses_alone(movie: Movie) -> Settings:
+    """Return the same without anything else that is not in the paper, but with the preset's weights and rates."""
+    return changed(cycle_alone(movie), network={"frames_in": 1}, training={"masked_weight": 0.0, "pairs_weight": 0.0})
+
+
 def published(movie: Movie) -> Settings:
     """Return the paper's training and clean images on the compact network; the movie is not asked.
 
     The clean images are the paper's in all but the size of the crop, with which their density stays the same.
     """
-    small = changed(
-        preset("compact"), network={"frames_in": 1}, simulation={"narrowing": 1.0}, warm_start={"steps": 0}
-    )
+    small = changed(preset("compact"), network={"frames_in": 1}, simulation={"narrowing": 1.0}, warm_start={"steps": 0})
     return small.model_copy(update={"training": preset("paper").training})
 
 
 RECIPES: dict[str, Callable[[Movie], Settings]] = {
     "compact": compact,
     "cycle alone": cycle_alone,
+    "losses alone": losses_alone,
     "published": published,
 }
 FRAMES = (1, 2, 10, 50, 100)
@@ -102,12 +105,17 @@ BRIGHT = SLOW.model_copy(update={"scene": SLOW.scene.model_copy(update={"backgro
 RAW, CLEAN, GAUSSIAN = Case("raw"), Case(TRUTH), Case("gaussian-2d")
 EXPERIMENTS = {
     "losses": Experiment(NOISY, tuple(map(Case, RECIPES))),
-    "frames": Experiment(NOISY, (RAW, *(Case(r, n) for r in ("compact", "published") for n in FRAMES), CLEAN)),
+    "frames": Experiment(NOISY, (RAW, *(Case(r, n) for r in ("compact", "losses alone") for n in FRAMES), CLEAN)),
     "background": Experiment(
         BRIGHT,
-        (RAW, Case("compact"), *(Case(r, guards=g) for r in ("cycle alone", "published") for g in (True, False)), CLEAN),
+        (
+            RAW,
+            Case("compact"),
+            *(Case(r, guards=g) for r in ("cycle alone", "losses alone") for g in (True, False)),
+            CLEAN,
+        ),
     ),
-    "gradient": Experiment(MOVIES["wedge"], (RAW, GAUSSIAN, Case("compact"), Case("published"), CLEAN)),
+    "gradient": Experiment(MOVIES["wedge"], (RAW, GAUSSIAN, Case("compact"), Case("losses alone"), CLEAN)),
 }
 
 
@@ -120,7 +128,8 @@ def main() -> None:
     for name, case, seed in missing(options, cells(lines)):
         print(f"{name}: {case}, seed {seed}", flush=True)
         cell, kept = run_cell(name, case, seed, options)
-        np.savez_compressed(arrays / f"{file_stem(name, case, seed)}.npz", **kept)
+        if kept:
+            np.savez_compressed(arrays / f"{stem(name, asdict(case), seed)}.npz", **kept)
         with lines.open("a") as file:
             file.write(json.dumps(cell) + "\n")
         print(f"  {cell.get('refused') or summary(cell)}", flush=True)
@@ -143,22 +152,13 @@ def parse() -> argparse.Namespace:
 
 
 def missing(options: argparse.Namespace, there: list[dict[str, Any]]) -> Iterator[tuple[str, Case, int]]:
-    """Yield what has no line; what was refused is tried again."""
-    done = {key(cell["experiment"], cell, cell["seed"]) for cell in there if "refused" not in cell}
+    """Yield what has no line; delete a line to run it again."""
+    done = {(cell["experiment"], *case_of(cell), cell["seed"]) for cell in there}
     for name in options.only:
         for case in EXPERIMENTS[name].cases:
             for seed in range(options.seeds if case.recipe in RECIPES else 1):
-                if key(name, asdict(case), seed) not in done:
+                if (name, *case_of(asdict(case)), seed) not in done:
                     yield name, case, seed
-
-
-def key(name: str, case: dict[str, Any], seed: int) -> tuple[Any, ...]:
-    return name, case["recipe"], case["sampled_frames"], case["guards"], seed
-
-
-def file_stem(name: str, case: Case, seed: int) -> str:
-    """Return the name under which the report finds a cell's arrays."""
-    return "-".join(map(str, key(name, asdict(case), seed)))
 
 
 def summary(cell: dict[str, Any]) -> str:
@@ -177,7 +177,7 @@ def run_cell(name: str, case: Case, seed: int, options: argparse.Namespace) -> t
         try:
             cell["training"], denoised, arrays = train_and_denoise(movie, case, seed, options)
         except ValueError as error:
-            return cell | {"refused": str(error)} | conditions(options), {}
+            return cell | {"refused": str(error).removeprefix(f"{movie.name}: ")} | conditions(options), {}
     elif case.recipe == TRUTH:
         denoised = np.asarray(truth.clean, np.float32)
     else:
@@ -272,7 +272,7 @@ def state(end: dict[str, float], last_frame: np.ndarray) -> str:
     """Name the end of a training as the guards would."""
     if failure := find_failure(ProbeScores(end, last_frame)):
         return {"collapse": "blank"}.get(failure.kind, failure.kind)
-    return "upright" if end["low-pass correlation"] > UPRIGHT else "neither"
+    return "upright" if end["low-pass correlation"] > UPRIGHT else "unclear"
 
 
 def read_curves(path: Path, warm_steps: int) -> Arrays:

@@ -277,6 +277,13 @@ def test_bad_frames_are_told_and_left_out(movie: Movie, fast: Settings) -> None:
     assert all(bool(weight.isfinite().all()) for weight in model.weights.values())
 
 
+def test_one_frame_of_a_movie_is_enough(movie: Movie, fast: Settings) -> None:
+    events, model = collect(train(movie, changed(fast, {"training": {"sampled_frames": 1, "batch_size": 1}})))
+    assert isinstance(events[-1], Finished)
+    assert events[-1].reason == "done"
+    assert model.weights
+
+
 def test_useless_movies_are_refused(fast: Settings) -> None:
     with pytest.raises(ValueError, match="smaller than a training crop"):
         next(train(Movie(np.random.default_rng(0).random((5, 32, 32))), fast))

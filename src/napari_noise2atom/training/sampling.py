@@ -22,11 +22,12 @@ def sample_frames(movie: Movie, settings: Settings) -> tuple[tuple[int, ...], tu
     order = np.random.default_rng((settings.run.seed, 98)).permutation(len(movie))
     good: list[int] = []
     bad: list[int] = []
-    for start in range(0, len(order), wanted):
-        batch = [int(i) for i in order[start : start + wanted]]
+    looked_at = max(2, wanted)  # a movie has two, though a training may do with one
+    for start in range(0, len(order), looked_at):
+        batch = [int(i) for i in order[start : start + looked_at]]
         bad += find_bad_frames(movie, batch)
         good += [i for i in batch if i not in bad]
-        if len(good) >= wanted:
+        if len(good) >= looked_at:
             break
     if len(good) < 2:
         raise ValueError(f"{movie.name}: found {len(good)} usable frames; expected at least two that are not blank")
