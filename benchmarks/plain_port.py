@@ -130,7 +130,7 @@ class PlainRecipe:
         self.critics = torch.optim.RMSprop(self.critic.parameters(), **rms)
 
     def step(self, noisy: Tensor, real: Tensor, shares: list[Tensor] | None = None) -> dict[str, Tensor]:
-        """Update by each loss in turn; `shares` are those of the mixtures in eq. 4, drawn here if they are not given."""
+        """Update by each loss in turn; `shares` of the mixtures (eq. 4) are drawn if they are not given."""
         shares = shares or [torch.rand(len(noisy), 1, 1, 1, device=noisy.device) for _ in range(CRITIC_STEPS)]
         for share in shares:
             critic = self.critic_loss(noisy, real, share)
