@@ -180,7 +180,7 @@ class WarmStartSettings(_Group):
     """Pairs per step."""
     crop_px: Annotated[int, Field(ge=16, multiple_of=8)] = 64
     """Side of the square training crops [px]."""
-    learning_rate: Positive = 3e-3
+    learning_rate: Positive = 2e-3
     """Peak learning rate of Adam; it rises over the first steps and falls along a cosine."""
     share: Fraction = 0.75
     """Share of a run's minutes that the warm start may take."""

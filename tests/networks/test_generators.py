@@ -47,12 +47,14 @@ def test_transposed_convolution_is_torchs_own() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (33, 50), (17, 8), (5, 100)])
-@pytest.mark.parametrize("make", [lambda: CompactGenerator(3, 8, noise_channels=1), PaperGenerator])
-def test_any_size(make: type[Generator], size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("make", "largest"), [(lambda: CompactGenerator(3, 8, noise_channels=1), 1.5), (PaperGenerator, 1.0)]
+)
+def test_any_size(make: type[Generator], largest: float, size: tuple[int, int]) -> None:
     generator = make()
     result = generator(torch.randn(2, generator.channels_in, *size))
     assert result.shape == (2, 1, *size)
-    assert float(result.abs().max()) <= 1.25
+    assert float(result.abs().max()) <= largest
 
 
 def test_wrong_channels_are_refused() -> None:
@@ -74,7 +76,7 @@ def test_padding_reflects_and_repeats_what_is_too_small() -> None:
 def test_compact_has_no_norm_and_starts_dark() -> None:
     network = CompactGenerator(5, 24)
     assert not [m for m in network.modules() if "Norm" in type(m).__name__]
-    assert float(network(torch.randn(1, 5, 64, 64)).mean()) == pytest.approx(-0.8, abs=0.1)
+    assert float(network(torch.randn(1, 5, 64, 64)).mean()) == pytest.approx(-0.8, abs=0.2)
 
 
 def test_compact_sees_no_further_than_its_overlap() -> None:
@@ -105,3 +107,13 @@ def test_built_from_settings(architecture: str) -> None:
     assert (s2c.frames_in, s2c.noise_channels) == (3, 0)
     assert (c2s.frames_in, c2s.noise_channels) == (1, 0 if architecture == "paper" else 1)
     assert type(s2c) is type(c2s)
+
+
+def test_a_saturated_compact_network_still_learns() -> None:
+    network = CompactGenerator(1, 8)
+    last = network.head[-1]
+    with torch.no_grad():
+        last.bias.fill_(-20)
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(network(torch.zeros(1, 1, 16, 16)).mean(), last.bias)
+    assert slope.item() == pytest.approx(0.05, rel=1e-3)

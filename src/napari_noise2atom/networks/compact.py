@@ -12,6 +12,8 @@ SLOPE = 0.2
 BACKGROUND = -0.8
 OVERSHOOT = 1.25
 """Of the last tanh: at -1, where nearly all pixels of a clean image are, it must still have a slope to learn from."""
+LEAK = 0.05
+"""Least slope of the output: a network that a few large steps have driven into saturation finds its way back."""
 RECEPTIVE_RADIUS_PX = 30
 
 
@@ -56,7 +58,7 @@ class CompactGenerator(Generator):
         images = self.bottom(self.down_quarter(half))
         images = self.decode_half(self.up_half(images) + half)
         images = self.head(self.up_full(images) + full)
-        return OVERSHOOT * images.tanh()
+        return OVERSHOOT * images.tanh() + LEAK * images
 
     def _initialise(self) -> None:
         for module in self.modules():
