@@ -25,7 +25,7 @@ brackets, the smallest and the largest value. A method that is not in a table wa
   frame.
 - **Error** is the mean distance of paired atoms.
 - **PSNR** after the best affine fit to the clean movie, SSIM to it. Noise2Atom's presets draw narrower spots than
-  the movie's (`simulation.narrowing`), which costs some tenths of a dB.
+  the movie's (`simulation.narrowing`), which costs several dB; a blur gives them back.
 - **CSS** is the agreement of neighbouring frames. It is good when it is near the truth's own, not when it is high:
   what lies above the truth's smears motion.
 """
