@@ -97,6 +97,13 @@ def test_a_paused_training_can_be_stopped(movie: Movie, fast: Settings) -> None:
     assert [event.reason for event in stream if isinstance(event, Finished)] == ["stopped"]
 
 
+@pytest.fixture
+def every_step_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fast computer may be over with a stage of six steps before the first of ten events a second."""
+    monkeypatch.setattr("napari_noise2atom.training.loop.STEP_EVENTS_PER_S", 1e9)
+
+
+@pytest.mark.usefixtures("every_step_is_told")
 def test_each_stage_names_its_losses(movie: Movie, fast: Settings) -> None:
     slow = changed(fast, {"run": {"preview_every_s": 1e6}})
     steps = [event for event in collect(train(movie, slow))[0] if isinstance(event, Step)]
@@ -291,6 +298,7 @@ def test_useless_movies_are_refused(fast: Settings) -> None:
         next(train(Movie(np.full((5, 64, 64), np.nan)), fast))
 
 
+@pytest.mark.usefixtures("every_step_is_told")
 def test_paper_takes_the_papers_steps(movie: Movie) -> None:
     settings = changed(
         preset("paper"),
