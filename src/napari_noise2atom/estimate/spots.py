@@ -36,14 +36,14 @@ Half the rows hold more noise, to which narrow filters cling.
 """
 TOO_WIDE = {2: 2.0, 1: 2.0, 0: 4.0}
 """The same where spots are too weak for narrower filters."""
+BEST = 0.5
+"""Of these filters, relative to the variance on which they agree: narrower ones find but a part of the spots."""
 FEW = 0.2
 """Share of the spots that broader filters find, below which narrower ones do not suffice."""
 ENVELOPE = 4.0
 """Broad filters that agree on more than this multiple of what the narrowest one has measured have seen clusters."""
 COUNTED = {2: (1.0, 1.4, 2.0), 1: (1.0, 1.4, 2.0), 0: (2.0,)}
 """Filters, relative to the variance, with which spots are counted: that counts to which most of them show."""
-BEST = 0.5
-"""Of these filters, relative to the variance on which they agree: narrower ones find but a part of the spots."""
 WINDOW = 2.5
 """Variance of the window in which a spot is measured, relative to the filter that found it."""
 NEAR = 3.0
