@@ -49,7 +49,7 @@ def end(movie, settings: Settings) -> tuple[float, int]:
     """Train; return the best model's low-pass correlation, and how often a useless mapping was repaired."""
     repairs = 0
     for event in train(movie, settings):
-        repairs += isinstance(event, Alarm) and event.kind in ("inverted", "collapse")
+        repairs += isinstance(event, Alarm) and "; repaired: " in event.message
         if isinstance(event, Finished):
             last = event
     print(f"  seed {settings.run.seed}: {last.scores['low-pass correlation']:.3f}, {repairs} repairs", flush=True)

@@ -129,15 +129,13 @@ def check_step(learner: Learner, port: PlainRecipe, number: int) -> float:
 
 def draws(learner: Learner, number: int) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Return the crops, clean images and shares that the learner will draw in a step, from the same seeds."""
-    settings, rng = learner.settings, learner._rng(2, number)
-    noisy = learner.patches.draw(BATCH, SIZE_PX, settings.training.augment, rng)
-    real = torch.from_numpy(simulate_clean(BATCH, settings.simulation, rng).images[:, None])
     parts = learner._split(BATCH, 2, number)
-    return noisy.double(), real.double(), [torch.cat([*map(share, parts)]) for _ in range(CRITIC_STEPS)]
+    noisy, clean = (torch.cat(images) for images in zip(*map(learner._draw, parts), strict=True))
+    return noisy, clean, [torch.cat([*map(share, parts)]) for _ in range(CRITIC_STEPS)]
 
 
 def share(part: Part) -> Tensor:
-    return torch.rand((part.rows.stop - part.rows.start, 1, 1, 1), generator=part.noise)
+    return torch.rand((len(part), 1, 1, 1), generator=part.noise)
 
 
 def check_clean_images() -> None:

@@ -20,7 +20,16 @@ from torch import Tensor
 from .networks import Generator, build_s2c
 from .settings import Settings
 
-__all__ = ["Normalisation", "TrainedModel", "load_model", "load_tensors", "save_model", "save_tensors"]
+__all__ = [
+    "Normalisation",
+    "TrainedModel",
+    "load_model",
+    "load_tensors",
+    "save_model",
+    "save_tensors",
+    "tensors_from_bytes",
+    "tensors_to_bytes",
+]
 
 FORMAT = "napari-noise2atom"
 VERSION = 1
@@ -196,16 +205,26 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: Mapp
     if not path.parent.is_dir():
         raise ValueError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another")
     header = {"format": FORMAT, "version": str(VERSION), "metadata": json.dumps(metadata)}
-    copies = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(safetensors.torch.save(copies, header))
+            file.write(tensors_to_bytes(tensors, header))
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def tensors_to_bytes(tensors: Mapping[str, Tensor], header: dict[str, str] | None = None) -> bytes:
+    """Return what would stand in a file of such tensors."""
+    copies = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    return safetensors.torch.save(copies, header)
+
+
+def tensors_from_bytes(content: bytes) -> dict[str, Tensor]:
+    """Return the tensors of `tensors_to_bytes`, on the CPU."""
+    return safetensors.torch.load(content)
 
 
 def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:

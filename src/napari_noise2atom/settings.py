@@ -177,7 +177,7 @@ class WarmStartSettings(_Group):
     steps: Annotated[int, Field(ge=0)] = 1200
     """Training steps on simulated pairs; 0 turns the warm start off, as in the paper."""
     batch_size: Count = 8
-    """Pairs per step."""
+    """Pairs per step; of each process, if several train together."""
     crop_px: Annotated[int, Field(ge=16, multiple_of=8)] = 64
     """Side of the square training crops [px]."""
     learning_rate: Positive = 2e-3
@@ -192,7 +192,7 @@ class TrainingSettings(_Group):
     epochs: Annotated[int, Field(ge=0)] = 100
     """Passes over the sampled frames; 0 leaves out the cycle."""
     batch_size: Count = 6
-    """Crops per step."""
+    """Crops per step; of each process, if several train together."""
     sampled_frames: Count = 120
     """Frames drawn from the movie for training."""
     learning_rate: Positive = 2e-5

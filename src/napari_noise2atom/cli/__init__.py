@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Always.
     """
     try:
-        app(arguments, prog_name="noise2atom")
+        words = sys.argv[1:] if arguments is None else arguments
+        app(words, prog_name="noise2atom", obj=words)
     except SystemExit as end:
         # What shells call the end by Ctrl-C; here it is a job that failed.
         if end.code != INTERRUPTED:

@@ -11,6 +11,7 @@ from rich.console import Console
 from napari_noise2atom.settings import RunSettings, Settings, TrainingSettings
 
 from .console import messages, results, say, table, tell_notes
+from .group import check_group, ignored_interrupt, is_helper, is_launched, launch
 from .options import (
     Assignments,
     Device,
@@ -37,6 +38,7 @@ MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 
 
 def train(
+    context: typer.Context,
     movie: MovieFile,
     run: Annotated[Path, typer.Option("--output", "-o", metavar="RUN", help="Folder of the run.")],
     preset: PresetOption = None,
@@ -46,6 +48,24 @@ def train(
     epochs: Annotated[int | None, setting(TrainingSettings, "epochs", "--epochs", metavar="N")] = None,
     device: Device = None,
     seed: Annotated[int | None, setting(RunSettings, "seed", "--seed", metavar="N")] = None,
+    devices: Annotated[
+        int, typer.Option("--devices", min=1, metavar="N", help="Processes on this computer, one for each GPU.")
+    ] = 1,
+    nodes: Annotated[
+        int,
+        typer.Option(
+            "--nodes",
+            min=1,
+            metavar="M",
+            help="Computers that train together; start the same command on each, with RUN on a disk that all share.",
+        ),
+    ] = 1,
+    rendezvous: Annotated[
+        str | None,
+        typer.Option(
+            "--rendezvous", metavar="HOST:PORT", help="Where they meet: one of the computers, and a port that is free."
+        ),
+    ] = None,
     signal: Signal = None,
     assignments: Assignments = None,
     settings_file: Annotated[
@@ -59,13 +79,14 @@ def train(
 
     Settings come from the preset; what the movie tells comes over them, then a settings file, then the options.
 
-    Ctrl-C stops and keeps the best model.
+    Ctrl-C stops and keeps the best model. Of N × M processes, each computes a batch of its own in every step.
     """
     options = merge(
         assigned(assignments),
         {"run": given(max_minutes=max_minutes, device=device, seed=seed), "training": given(epochs=epochs)},
     )
-    _check_folder(run, resume)
+    if not is_helper():
+        _check_folder(run, resume)
     if resume:
         _check_resumable(options, preset, settings_file)
     recorded = read_settings(settings_file)
@@ -73,12 +94,22 @@ def train(
     changes = (recorded, {"preset": base.preset}, options)
     # What can be known to be wrong is said before anything is read.
     override(base, *changes, alone=True)
+    check_group(devices, nodes, rendezvous)
 
-    from napari_noise2atom import training
     from napari_noise2atom.io import read_movie
 
-    out = results(as_json)
     source = read_movie(movie, signal=parse_signal(signal))
+    if devices * nodes > 1 and not is_launched():
+        launch(devices, nodes, rendezvous, context.obj)
+        return
+
+    from napari_noise2atom import training
+
+    if is_helper():
+        with ignored_interrupt():
+            training.assist(source)
+        return
+    out = results(as_json)
     tell_notes(source.notes)
     settings = override(training.load_run_settings(run), options) if resume else _propose(source, base, changes, out)
     finished = _follow(training.train(source, settings, run=run, resume=resume), run, as_json)

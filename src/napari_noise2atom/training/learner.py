@@ -1,8 +1,9 @@
 """The networks in training, their optimisers, and one step of each stage."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +35,15 @@ RMS_DECAY = 0.9
 
 Losses = tuple[Tensor, dict[str, Tensor]]
 """The loss that is to fall, and those it is made of, by name."""
+
+
+class Seen(NamedTuple):
+    """What a step of the cycle sees of the two domains."""
+
+    noisy: Tensor
+    """Crops of the movie, shape (n, frames_in, h, w)."""
+    clean: Tensor
+    """Simulated images, shape (n, 1, h, w)."""
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -137,7 +147,7 @@ class Learner:
     def _pairs_losses(self, part: Part) -> dict[str, Tensor]:
         """Mean square difference of s2c's result, and of c2s's expected frame, on simulated pairs."""
         warm = self.settings.warm_start
-        n = max(1, round(part.share * warm.batch_size))
+        n = max(1, round(part.share * warm.batch_size * self.team.processes.count))
         pairs = simulate_pairs(n, warm.crop_px, self.settings, part.rng)
         noisy = self._tensor(self.normalisation.apply(pairs.noisy))
         clean = self._tensor(pairs.clean[:, None])
@@ -159,30 +169,36 @@ class Learner:
         dict of str to float
             Losses by name.
         """
-        rng, training = self._rng(2, step), self.settings.training
-        noisy = self._tensor(self.patches.draw(training.batch_size, self._crop_px, training.augment, rng))
-        real = self._tensor(simulate_clean(training.batch_size, self.settings.simulation, rng).images[:, None])
+        training = self.settings.training
         parts = self._split(training.batch_size, 2, step)
-        critic = self._critic_steps(noisy, real, parts)
-        losses = self._joint(noisy, real, rng, parts) if training.joint else self._in_turn(noisy, real, parts)
+        seen = self.team.map(self._draw, parts)
+        critic = self._critic_steps(seen, parts)
+        losses = self._joint(seen, self._rng(2, step), parts) if training.joint else self._in_turn(seen, parts)
         self._follow(training.average_decay)
         return {"critic": critic} | losses
 
-    def _in_turn(self, noisy: Tensor, real: Tensor, parts: list[Part]) -> dict[str, float]:
+    def _draw(self, part: Part) -> Seen:
+        training = self.settings.training
+        noisy = self.patches.draw(len(part), self._crop_px, training.augment, part.rng)
+        clean = simulate_clean(len(part), self.settings.simulation, part.rng).images[:, None]
+        return Seen(self._tensor(noisy), self._tensor(clean))
+
+    def _in_turn(self, seen: list[Seen], parts: list[Part]) -> dict[str, float]:
         """Update by one generator loss after the other, as the paper does."""
         training = self.settings.training
 
         def adversarial(part: Part) -> Losses:
-            loss = adversarial_loss(self._critic(part), self.s2c(noisy[part.rows]))
+            loss = adversarial_loss(self._critic(part), self.s2c(seen[part.number].noisy))
             return training.adversarial_weight * loss, {"adversarial": loss}
 
         def low_frequency(part: Part) -> Losses:
-            returned = self._to_noisy(self.s2c(noisy[part.rows]), part)
-            loss = low_frequency_cycle_loss(self.low_pass, self._middle(noisy[part.rows]), returned)
+            noisy = seen[part.number].noisy
+            returned = self._to_noisy(self.s2c(noisy), part)
+            loss = low_frequency_cycle_loss(self.low_pass, self._middle(noisy), returned)
             return loss, {"low-frequency cycle": loss}
 
         def cycle(part: Part) -> Losses:
-            loss = self._cycle_loss(real[part.rows], part)
+            loss = self._cycle_loss(seen[part.number].clean, part)
             return training.cycle_weight * loss, {"cycle": loss}
 
         losses: dict[str, float] = {}
@@ -190,18 +206,19 @@ class Learner:
             losses |= self._descend("generators", losses_of, parts)
         return losses
 
-    def _joint(self, noisy: Tensor, real: Tensor, rng: np.random.Generator, parts: list[Part]) -> dict[str, float]:
+    def _joint(self, seen: list[Seen], rng: np.random.Generator, parts: list[Part]) -> dict[str, float]:
         """Update once by the sum of all losses; the movie's frames pass s2c once."""
         training = self.settings.training
-        judged, hidden = self._hidden(noisy, rng)
+        judged, hidden = self._hidden(rng)
 
         def losses_of(part: Part) -> Losses:
-            seen, middle = noisy[part.rows], self._middle(noisy[part.rows])
-            fake = self.s2c(hide(seen, hidden) if training.masked_weight else seen)
+            noisy = seen[part.number].noisy
+            middle = self._middle(noisy)
+            fake = self.s2c(hide(noisy, hidden) if training.masked_weight else noisy)
             returned = self._to_noisy(fake, part)
             adversarial = adversarial_loss(self._critic(part), fake)
             low_frequency = low_frequency_cycle_loss(self.low_pass, middle, returned)
-            cycle = self._cycle_loss(real[part.rows], part)
+            cycle = self._cycle_loss(seen[part.number].clean, part)
             losses = {"adversarial": adversarial, "low-frequency cycle": low_frequency, "cycle": cycle}
             total = total_loss(adversarial, cycle, low_frequency, training.adversarial_weight, training.cycle_weight)
             if training.masked_weight:
@@ -215,19 +232,19 @@ class Learner:
 
         return self._descend("generators", losses_of, parts)
 
-    def _critic_steps(self, noisy: Tensor, real: Tensor, parts: list[Part]) -> float:
+    def _critic_steps(self, seen: list[Seen], parts: list[Part]) -> float:
         """Teach the critic; the generated images do not change meanwhile and are made once."""
         training = self.settings.training
 
         def fake_of(part: Part) -> Tensor:
             with torch.no_grad(), self._autocast():
-                return self.s2c(noisy[part.rows]).float()  # type: ignore[no-any-return]
+                return self.s2c(seen[part.number].noisy).float()  # type: ignore[no-any-return]
 
-        fake = torch.cat(self.team.map(fake_of, parts))
+        fake = self.team.map(fake_of, parts)
 
         def losses_of(part: Part) -> Losses:
             with torch.autocast(self.device.type, enabled=False):
-                clean, made = real[part.rows], fake[part.rows]
+                clean, made = seen[part.number].clean, fake[part.number]
                 share = torch.rand((len(clean), 1, 1, 1), generator=part.noise, device=self.device)
                 loss = critic_loss(self._critic(part), clean, made, share, training.gradient_penalty)
             return loss, {"critic": loss}
@@ -246,9 +263,9 @@ class Learner:
         made = self._to_noisy(clean, part).expand(-1, self.s2c.frames_in, -1, -1)
         return cycle_loss(clean, self.s2c(made))
 
-    def _hidden(self, noisy: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        height, width = noisy.shape[-2:]
-        judged, hidden = hidden_places((height, width), *(int(rng.integers(0, n)) for n in SPACING))
+    def _hidden(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        size = self._crop_px, self._crop_px
+        judged, hidden = hidden_places(size, *(int(rng.integers(0, n)) for n in SPACING))
         return judged.to(self.device), hidden.to(self.device)
 
     def _to_noisy(self, clean: Tensor, part: Part) -> Tensor:
@@ -280,14 +297,16 @@ class Learner:
             return {n: part.share * loss.detach() for n, loss in (losses | {"": total}).items()}, list(gradients)
 
         losses, gradients = zip(*self.team.map(differentiated, parts), strict=True)
-        means = {key: float(sum(of_part[key] for of_part in losses)) for key in losses[0]}
-        if not np.isfinite(means.pop("")):
-            raise NonFiniteLossError(f"the {name} loss is not finite: {means}")
-        for weight, of_parts in zip(weights, zip(*gradients, strict=True), strict=True):
-            there = [gradient for gradient in of_parts if gradient is not None]
-            weight.grad = sum(there[1:], start=there[0]) if there else None
+        sums = [_sum(of_parts) for of_parts in zip(*gradients, strict=True)]
+        means = {key: sum(of_part[key] for of_part in losses) for key in losses[0]}
+        self.team.processes.add([*means.values(), *(gradient for gradient in sums if gradient is not None)])
+        figures = {key: float(mean) for key, mean in means.items()}
+        if not np.isfinite(figures.pop("")):
+            raise NonFiniteLossError(f"the {name} loss is not finite: {figures}")
+        for weight, gradient in zip(weights, sums, strict=True):
+            weight.grad = gradient
         optimiser.step()
-        return means
+        return figures
 
     def _follow(self, decay: float) -> None:
         """Move the averaged weights towards the present ones."""
@@ -334,3 +353,9 @@ class Learner:
 
     def _networks(self) -> "dict[str, torch.nn.Module]":
         return {"s2c": self.s2c, "c2s": self.c2s, "critic": self.critic, "average": self.average}
+
+
+def _sum(gradients: Sequence[Tensor | None]) -> Tensor | None:
+    """Add what there is; a weight that no loss depends on has no gradient in any part."""
+    there = [gradient for gradient in gradients if gradient is not None]
+    return sum(there[1:], start=there[0]) if there else None

@@ -4,7 +4,6 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,18 +21,20 @@ from napari_noise2atom.events import (
 )
 from napari_noise2atom.modelfile import TrainedModel
 from napari_noise2atom.movie import Movie
-from napari_noise2atom.networks import limited_threads, resolve_device
+from napari_noise2atom.networks import limited_threads
 from napari_noise2atom.settings import Settings
 
 from .guards import find_failure, find_gradient
-from .learner import Learner, NonFiniteLossError
+from .leader import LeadingLearner, leading
+from .learner import NonFiniteLossError
 from .pace import Pace
 from .parts import Team
 from .patches import Patches, measure_normalisation
 from .previews import MOST_FRAMES, Previews
 from .probe import Probe, ProbeScores
+from .processes import joined
 from .runfolder import Progress, RunFolder
-from .sampling import probe_frames, sample_frames
+from .sampling import probe_frames, sample_patches
 
 __all__ = ["train"]
 
@@ -87,23 +88,28 @@ def train(
     ------
     ValueError
         If the movie cannot be trained on, the device is not there, or the folder cannot be used.
+
+    Notes
+    -----
+    Of several processes that torchrun has started, the first calls this function, the others `assist`.
     """
     if resume and run is None:
         raise ValueError("got resume without a run folder; say which run to resume")
     folder = None if run is None else RunFolder(run)
     if folder is not None and folder.has_checkpoint and not resume:
         raise ValueError(f"{run} holds a run already; resume it, or choose another folder")
-    team = Team(resolve_device(settings.run.device), settings.run.threads)
-    with limited_threads(team.threads_per_part):
-        session = _Session(movie, settings, folder, shown, team)
-        if resume:
-            session.restore()
-        try:
-            yield from session.stream()
-        finally:
-            # closed or failed half-way: the run can be resumed from here
-            session.save()
-        return session.model()
+    with joined() as processes, leading(processes, settings):
+        team = Team(processes.device(settings.run.device), settings.run.threads, processes)
+        with limited_threads(team.threads_per_part):
+            session = _Session(movie, settings, folder, shown, team)
+            if resume:
+                session.restore()
+            try:
+                yield from session.stream()
+            finally:
+                # closed or failed half-way: the run can be resumed from here
+                session.save()
+            return session.model()
 
 
 class _Session:
@@ -120,11 +126,9 @@ class _Session:
         self.movie, self.settings, self.folder = movie, settings, folder
         self.team, self.device = team, team.device
         self.normalisation = measure_normalisation(movie)
-        self.sampled, self.bad = sample_frames(movie, settings)
+        self.patches, self.bad = sample_patches(movie, settings, self.normalisation)
         frames_in = settings.network.frames_in
-        rng = np.random.default_rng((settings.run.seed, 99))
-        self.patches = Patches.of(movie, self.sampled, frames_in, self.normalisation, rng)
-        probed = probe_frames(movie, settings.run.probe_frames, self.sampled)
+        probed = probe_frames(movie, settings.run.probe_frames, self.patches.indices)
         self.probe = Probe(Patches.of(movie, probed, frames_in, self.normalisation), self.device)
         self.previews = Previews(movie, self.probe, self.normalisation, frames_in, shown)
         self.learner = self._fresh_learner(0)
@@ -135,8 +139,8 @@ class _Session:
         self.told: set[str] = set()
         self.pace = Pace(settings, self.progress)
 
-    def _fresh_learner(self, attempt: int) -> Learner:
-        return Learner(self.settings, self.patches, self.normalisation, self.team, attempt)
+    def _fresh_learner(self, attempt: int) -> LeadingLearner:
+        return LeadingLearner(self.settings, self.patches, self.normalisation, self.team, attempt)
 
     def restore(self) -> None:
         """Go on where the folder's checkpoint is."""
@@ -156,7 +160,8 @@ class _Session:
     def total_steps(self) -> int:
         """Steps of both stages, as far as is known."""
         training, warm = self.settings.training, self.progress.warm_steps
-        per_epoch = -(-min(training.sampled_frames, len(self.sampled)) // training.batch_size)
+        batch_size = training.batch_size * self.team.processes.count
+        per_epoch = -(-min(training.sampled_frames, len(self.patches.indices)) // batch_size)
         return (self.settings.warm_start.steps if warm is None else warm) + training.epochs * per_epoch
 
     @property
@@ -168,7 +173,7 @@ class _Session:
         """Yield all events of the training."""
         first = self.progress.step
         if self.folder is not None:
-            self.folder.begin(self.settings, str(self.device))
+            self.folder.begin(self.settings, str(self.device), self.team.processes.count)
         self.pace.start()
         yield from self._emit(Started(self.settings, str(self.device), self.total_steps, first))
         if self.bad:
@@ -341,6 +346,7 @@ class _Session:
             "best step": self.progress.best_step,
             "steps": self.progress.step,
             "seconds": round(self.progress.seconds, 1),
+            "processes": self.team.processes.count,
             "torch": torch.__version__,
             **scores,
         }

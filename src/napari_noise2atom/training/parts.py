@@ -2,17 +2,19 @@
 
 On a CPU, two threads that each compute half a batch are as fast as two that share every operation, and they do not wait
 for each other: where other programs take a core, training goes on with what is left instead of a fraction of it.
+Where several processes train together, each has one part.
 """
 
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
 import torch
+
+from .processes import Processes
 
 __all__ = ["Part", "Team"]
 
@@ -24,16 +26,21 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Part:
-    """Some images of a batch, with random numbers of their own, so that it does not matter which part is first."""
+    """Some images of a batch, with random numbers of their own, so that it matters not where it is done."""
 
+    number: int
+    """Among the parts of this process, from 0."""
     rows: slice
-    """Of the batch."""
+    """Of the batch of all processes."""
     share: float
-    """Of the batch, in ]0, 1]; the mean over the batch is that of the parts, weighed by it."""
+    """Of that batch, in ]0, 1]; the mean over the batch is that of the parts, weighed by it."""
     rng: np.random.Generator
     """For what is made by numpy."""
     noise: torch.Generator
     """For what is made on the device."""
+
+    def __len__(self) -> int:
+        return int(self.rows.stop - self.rows.start)
 
 
 class Team:
@@ -44,16 +51,20 @@ class Team:
     device : torch.device
         A GPU takes a batch as a whole.
     threads : int
-        CPU threads; 0 means all cores.
+        CPU threads of this process; 0 means all cores, shared with the other processes on this computer.
+    processes : Processes
+        Those that train together.
     """
 
-    def __init__(self, device: torch.device, threads: int = 0) -> None:
-        cores = threads or os.cpu_count() or 1
-        self.device = device
-        self._most = CPU_PARTS if device.type == "cpu" else 1
-        self.threads_per_part = max(1, cores // self._most)
+    def __init__(self, device: torch.device, threads: int = 0, processes: Processes | None = None) -> None:
+        self.device, self.processes = device, processes or Processes()
+        cores = threads or max(1, (os.cpu_count() or 1) // self.processes.local_count)
+        alone = CPU_PARTS if device.type == "cpu" else 1
+        self._most = max(alone, self.processes.count)
+        here = 1 if self.processes.count > 1 else alone
+        self.threads_per_part = max(1, cores // here)
         """CPU threads of the operations on one part, and of what is done in between."""
-        workers = min(cores, self._most)
+        workers = min(cores, here)
         self._pool = (
             ThreadPoolExecutor(workers, "train", torch.set_num_threads, (self.threads_per_part,))
             if workers > 1
@@ -61,15 +72,30 @@ class Team:
         )
 
     def split(self, images: int, *seed: int) -> list[Part]:
-        """Cut a batch into parts of about the same size; the seed is that of the step."""
-        count = min(self._most, images)
-        edges = [images * number // count for number in range(count + 1)]
-        return [self._part(slice(*ends), images, (*seed, n)) for n, ends in enumerate(pairwise(edges))]
+        """Return this process's parts of a batch; the seed is that of the step.
 
-    def _part(self, rows: slice, images: int, seed: tuple[int, ...]) -> Part:
+        Parameters
+        ----------
+        images : int
+            Of one process; the batch has so many for each.
+        *seed : int
+            The same in all processes.
+
+        Returns
+        -------
+        list of Part
+            Of about the same size.
+        """
+        total = images * self.processes.count
+        count = min(self._most, total)
+        edges = [total * number // count for number in range(count + 1)]
+        mine = range(self.processes.rank, count, self.processes.count)
+        return [self._part(n, slice(*edges[at : at + 2]), total, (*seed, at)) for n, at in enumerate(mine)]
+
+    def _part(self, number: int, rows: slice, total: int, seed: tuple[int, ...]) -> Part:
         rng = np.random.default_rng(seed)
         noise = torch.Generator(self.device).manual_seed(int(rng.integers(2**31)))
-        return Part(rows, (rows.stop - rows.start) / images, rng, noise)
+        return Part(number, rows, (rows.stop - rows.start) / total, rng, noise)
 
     def map(self, work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
         """Return the work's results, in the order of the parts."""

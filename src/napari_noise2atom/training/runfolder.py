@@ -66,7 +66,7 @@ class RunFolder:
         """Whether the run can be resumed."""
         return (self.path / CHECKPOINT).is_file()
 
-    def begin(self, settings: Settings, device: str) -> None:
+    def begin(self, settings: Settings, device: str, processes: int) -> None:
         """Make the folder, and write what the run is and where it runs."""
         self.path.mkdir(parents=True, exist_ok=True)
         self._write(SETTINGS, settings.model_dump_json(indent=2))
@@ -78,6 +78,7 @@ class RunFolder:
             "python": platform.python_version(),
             "platform": platform.platform(),
             "device": device,
+            "processes": processes,
         }
         self._write(ENVIRONMENT, json.dumps(environment, indent=2))
 

@@ -3,10 +3,13 @@
 import numpy as np
 
 from napari_noise2atom.io import find_bad_frames
+from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import Settings
 
-__all__ = ["probe_frames", "sample_frames"]
+from .patches import Patches
+
+__all__ = ["probe_frames", "sample_frames", "sample_patches"]
 
 
 def sample_frames(movie: Movie, settings: Settings) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -32,6 +35,13 @@ def sample_frames(movie: Movie, settings: Settings) -> tuple[tuple[int, ...], tu
     if len(good) < 2:
         raise ValueError(f"{movie.name}: found {len(good)} usable frames; expected at least two that are not blank")
     return tuple(sorted(good[:wanted])), tuple(sorted(bad))
+
+
+def sample_patches(movie: Movie, settings: Settings, normalisation: Normalisation) -> tuple[Patches, tuple[int, ...]]:
+    """Read what is trained on; return it and the bad frames that were met."""
+    sampled, bad = sample_frames(movie, settings)
+    rng = np.random.default_rng((settings.run.seed, 99))
+    return Patches.of(movie, sampled, settings.network.frames_in, normalisation, rng), bad
 
 
 def probe_frames(movie: Movie, number: int, good: tuple[int, ...]) -> tuple[int, ...]:
