@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "magicgui": {"widgets"},
     "napari": {"widgets"},
     "matplotlib": {"figure"},
+    "distributed": {"io"},
     "bm3d": {"baselines"},
 }
 """Which parts may import a library, be it at the top of a file or in a function."""

@@ -7,7 +7,7 @@ from command_runs import ScriptedTraining, run_command
 
 from napari_noise2atom import training
 from napari_noise2atom.io import write_tiff
-from napari_noise2atom.modelfile import Normalisation, TrainedModel
+from napari_noise2atom.modelfile import Normalisation, TrainedModel, save_model
 from napari_noise2atom.networks import build_s2c
 from napari_noise2atom.settings import CleanSettings, MovieSettings, NetworkSettings, RunSettings, Settings
 from napari_noise2atom.simulate.noisy import simulate_movie
@@ -50,6 +50,12 @@ def model():
     torch.manual_seed(0)
     weights = build_s2c(settings.network).state_dict()
     return TrainedModel(settings, weights, Normalisation(0, 3000), 0.03, {"movie": "sample", "quality": 0.5})
+
+
+@pytest.fixture
+def model_file(model, tmp_path):
+    save_model(model, tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
 
 
 @pytest.fixture

@@ -9,15 +9,8 @@ from napari_noise2atom.cli import console
 from napari_noise2atom.inference import denoise_frames
 from napari_noise2atom.io import read_movie, write_movie
 from napari_noise2atom.metrics import load_truth
-from napari_noise2atom.modelfile import save_model
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import MovieSettings, Settings
-
-
-@pytest.fixture
-def model_file(model, tmp_path):
-    save_model(model, tmp_path / "model.safetensors")
-    return tmp_path / "model.safetensors"
 
 
 def assert_refused(ended, code, *words):

@@ -1,5 +1,8 @@
 """``noise2atom denoise``."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +10,7 @@ import typer
 
 from .applying import ModelFile, check_device, denoiser, read_both
 from .console import messages, results, say
-from .options import Device, MovieFile, Overwrite, Signal, require_free
+from .options import Device, MovieFiles, Overwrite, Signal, require_free
 from .overrides import UsageError
 from .progress import ProgressLine
 
@@ -18,35 +21,81 @@ __all__ = ["denoise"]
 
 
 def denoise(
-    movie: MovieFile,
+    movies: MovieFiles,
     model: ModelFile,
-    out: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="File to write, .tif or .zarr.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="File to write, .tif or .zarr; of several movies, folder of .zarr."
+        ),
+    ],
     frames: Annotated[
         str | None, typer.Option("--frames", metavar="A:B", help="Only frames A to B - 1, counted from 0.")
     ] = None,
     device: Device = None,
     signal: Signal = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Let the workers of a dask cluster do it, such as tcp://node1:8786; they reach all files by the same "
+            "names.",
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished .zarr.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Apply a model to a movie; the result has the movie's calibration."""
-    _check_output(out, resume, overwrite, movie)
+    """Apply a model to a movie, or to several; the results have the movies' calibration."""
+    outputs = _outputs(movies, out)
+    for movie, path in outputs.items():
+        _check_output(path, resume, overwrite, movie, scheduler)
     chosen = _parse_range(frames)
     device = check_device(device)
 
-    from napari_noise2atom.io import write_movie
+    with _writer(scheduler) as (write, threads):
+        for movie, path in outputs.items():
+            source, trained = read_both(movie, model, signal)
+            # Cut after denoising, so that the first and last frames have their neighbours.
+            result = _cut(denoiser(trained, device, threads)(source), chosen)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with ProgressLine("Denoising", messages()) as progress:
+                write(result, path, resume=resume, progress=progress)
+            say(results(), f"Denoised {len(result)} frames: {path}")
 
-    source, trained = read_both(movie, model, signal)
-    # Cut after denoising, so that the first and last frames have their neighbours.
-    result = _cut(denoiser(trained, device)(source), chosen)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with ProgressLine("Denoising", messages()) as progress:
-        write_movie(result, out, resume=resume, progress=progress)
-    say(results(), f"Denoised {len(result)} frames: {out}")
+
+def _outputs(movies: list[Path], out: Path) -> dict[Path, Path]:
+    """Return what is written for each movie; absolute paths of movies are the same on all computers."""
+    if len(movies) == 1:
+        return {movies[0].absolute(): out}
+    if out.suffix:
+        raise UsageError(f"-o got {out} for {len(movies)} movies; expected a folder")
+    outputs = {movie.absolute(): out / f"{movie.stem}_denoised.zarr" for movie in movies}
+    if len(set(outputs.values())) < len(movies):
+        raise UsageError("several movies have the same name; denoise them into folders of their own")
+    return outputs
 
 
-def _check_output(out: Path, resume: bool, overwrite: bool, movie: Path) -> None:
+@contextmanager
+def _writer(scheduler: str | None) -> "Iterator[tuple[Callable[..., None], int | None]]":
+    """Return what writes a movie, and the CPU threads that a frame may take if that is not the model's affair."""
+    if scheduler is None:
+        from napari_noise2atom.io import write_movie
+
+        yield write_movie, None
+        return
+    try:
+        from napari_noise2atom.io.cluster import connected, worker_threads, write_zarr_on_cluster
+    except ImportError as error:
+        raise UsageError("--scheduler needs dask.distributed; pip install 'napari-noise2atom[cluster]'") from error
+    with connected(scheduler) as client:
+        yield partial(write_zarr_on_cluster, client=client), worker_threads(client)
+
+
+def _check_output(out: Path, resume: bool, overwrite: bool, movie: Path, scheduler: str | None) -> None:
     ending = out.suffix.lower()
+    if scheduler is not None and ending != ".zarr":
+        raise UsageError(f"--scheduler writes .zarr only; got {out}")
     if ending not in (".tif", ".tiff", ".zarr"):
         raise UsageError(f"-o got {out}; expected a name that ends in .tif or .zarr")
     if ending != ".zarr" and resume:

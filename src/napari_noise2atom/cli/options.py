@@ -16,6 +16,7 @@ __all__ = [
     "Device",
     "Json",
     "MovieFile",
+    "MovieFiles",
     "Overwrite",
     "PresetOption",
     "Signal",
@@ -34,9 +35,9 @@ def setting(group: type[BaseModel], name: str, *flags: str, metavar: str | None 
     return typer.Option(*flags, metavar=metavar, help=escape(f"{text} ({limits})" if limits else text))
 
 
-MovieFile = Annotated[
-    Path, typer.Argument(metavar="MOVIE", help="Movie: TIFF, DM3/4, EMD, SER, MRC, NPY, Zarr, or a folder of frames.")
-]
+MOVIE_HELP = "Movie: TIFF, DM3/4, EMD, SER, MRC, NPY, Zarr, or a folder of frames."
+MovieFile = Annotated[Path, typer.Argument(metavar="MOVIE", help=MOVIE_HELP)]
+MovieFiles = Annotated[list[Path], typer.Argument(metavar="MOVIE...", help=f"{MOVIE_HELP} Several, too.")]
 Signal = Annotated[
     str | None, typer.Option("--signal", metavar="S", help="Number or name, if the file holds several movies.")
 ]

@@ -15,7 +15,7 @@ from .frames import MovieFileError, check_shape, lazy_frames, movie_name, reason
 from .signals import choose_signal
 from .units import length_nm, time_s
 
-__all__ = ["is_zarr", "read_zarr", "write_zarr"]
+__all__ = ["begin_zarr", "is_zarr", "read_zarr", "write_frame", "write_zarr"]
 
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _LEVEL = "0"
@@ -160,35 +160,54 @@ def write_zarr(
         If there is something at that path already, or, to resume, something else than this movie.
     """
     path = Path(path)
-    if path.exists() and not resume:
-        raise MovieFileError(f"{path.name}: is there already; delete it, choose another name, or resume")
-    array = _resumed(movie, path) if path.exists() and any(path.iterdir()) else _created(movie, path)
-    missing = _missing_frames(path, len(movie))
+    missing = begin_zarr(movie, path, resume)
     done = len(movie) - len(missing)
     if progress:
         progress(done, len(movie))
     for index in missing:
-        array[index] = np.asarray(movie.data[index])
+        write_frame(movie, path, index)
         done += 1
         if progress:
             progress(done, len(movie))
 
 
-def _created(movie: Movie, path: Path) -> zarr.Array[Any]:
+def begin_zarr(movie: Movie, path: Path, resume: bool) -> list[int]:
+    """Make the folder, or open an unfinished one; return the frames that are not there."""
+    if path.exists() and not resume:
+        raise MovieFileError(f"{path.name}: is there already; delete it, choose another name, or resume")
+    if path.exists() and any(path.iterdir()):
+        _check_resumable(movie, path)
+    else:
+        _create(movie, path)
+    return [index for index in range(len(movie)) if not _chunk(path, index).exists()]
+
+
+def write_frame(movie: Movie, path: Path, index: int) -> None:
+    """Compute a frame and write it into a folder that was begun, in one instant; one that is there is left alone."""
+    if _chunk(path, index).exists():
+        return
+    frame = np.asarray(movie.data[index])
+    array = zarr.open_array(str(path / _LEVEL), mode="r+", zarr_format=3)
+    # by default a frame of zeros leaves no trace, and would be computed again and again
+    array.with_config({"write_empty_chunks": True})[index] = frame
+
+
+def _chunk(path: Path, index: int) -> Path:
+    return path / _LEVEL / "c" / str(index) / "0" / "0"
+
+
+def _create(movie: Movie, path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     group = zarr.open_group(str(path), mode="w", zarr_format=3)
-    array = group.create_array(
+    group.create_array(
         _LEVEL,
         shape=movie.shape,
         chunks=(1, *movie.shape[1:]),
         dtype=movie.data.dtype.newbyteorder("="),
         dimension_names=["t", "y", "x"],
-        # by default a frame of zeros leaves no trace, and would be computed again and again
-        config={"write_empty_chunks": True},
     )
     # last, so that a folder with metadata always has its array
     group.attrs["ome"] = _metadata(movie)
-    return array
 
 
 def _metadata(movie: Movie) -> dict[str, Any]:
@@ -201,8 +220,8 @@ def _metadata(movie: Movie) -> dict[str, Any]:
     return {"version": "0.5", "multiscales": [{"name": movie.name, "axes": axes, "datasets": [level]}]}
 
 
-def _resumed(movie: Movie, path: Path) -> zarr.Array[Any]:
-    """Open an unfinished folder, or make it anew if it was killed before its metadata were whole."""
+def _check_resumable(movie: Movie, path: Path) -> None:
+    """Refuse what is not this movie; make it anew if it was killed before its metadata were whole."""
     try:
         group = zarr.open_group(str(path), mode="r+", zarr_format=3)
         described = group.attrs.get("ome")
@@ -213,7 +232,8 @@ def _resumed(movie: Movie, path: Path) -> zarr.Array[Any]:
         ) from error
     if not isinstance(array, zarr.Array):
         if set(group) <= {_LEVEL} and not any((path / _LEVEL / "c").glob("*")):
-            return _created(movie, path)
+            _create(movie, path)
+            return
         raise MovieFileError(f"{path.name}: is there already but no movie of this program; choose another name")
     wanted, chunks = (movie.shape, movie.data.dtype.newbyteorder("=")), (1, *movie.shape[1:])
     if (array.shape, array.dtype) != wanted or array.chunks != chunks or described != _metadata(movie):
@@ -221,14 +241,3 @@ def _resumed(movie: Movie, path: Path) -> zarr.Array[Any]:
             f"{path.name}: holds another movie, {array.dtype} of shape {array.shape}; expected {wanted[1]} of shape "
             f"{wanted[0]} with the same name and calibration, choose another name"
         )
-    return array.with_config({"write_empty_chunks": True})
-
-
-def _missing_frames(path: Path, frames: int) -> list[int]:
-    """Return the frames that have no chunk, and the one that was written last: it may be half a frame."""
-    chunks = {i: path / _LEVEL / "c" / str(i) / "0" / "0" for i in range(frames)}
-    written = {i: chunk.stat().st_mtime_ns for i, chunk in chunks.items() if chunk.exists()}
-    missing = [i for i in chunks if i not in written]
-    if missing and written:
-        missing.append(max(written, key=lambda i: written[i]))
-    return sorted(missing)
