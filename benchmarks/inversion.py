@@ -14,9 +14,6 @@ from napari_noise2atom.settings import Settings, preset
 from napari_noise2atom.simulate.noisy import simulate_movie
 from napari_noise2atom.training import train
 
-UPRIGHT = 0.5
-"""Correlation of low-passed raw and denoised frames above which a result is upright."""
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -28,12 +25,10 @@ def main() -> None:
     proposed, _ = propose(movie, preset("compact"))
     for title, steps in {"warm start of 150 steps, cycle of 40": (150, 2), "cycle of 200 alone": (0, 10)}.items():
         ends = [end(movie, shortened(proposed, *steps, seed)) for seed in range(options.seeds)]
-        upright = sum(correlation > UPRIGHT for correlation, _ in ends)
-        repairs = sum(repaired for _, repaired in ends)
-        lowest = min(correlation for correlation, _ in ends)
-        print(
-            f"{title}: {upright} of {len(ends)} upright, lowest correlation {lowest:.2f}, {repairs} repairs", flush=True
-        )
+        correlations, repairs = zip(*ends, strict=True)
+        inverted = sum(correlation < 0 for correlation in correlations)
+        span = f"{min(correlations):.2f} to {max(correlations):.2f}"
+        print(f"{title}: {inverted} of {len(ends)} inverted, correlation {span}, {sum(repairs)} repairs", flush=True)
 
 
 def shortened(proposed: Settings, warm_steps: int, epochs: int, seed: int) -> Settings:

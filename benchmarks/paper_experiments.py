@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from inversion import UPRIGHT
 from paper_pictures import WINDOW_STEPS, case_of, stem
 from paper_report import write_page
 from quality import RESULTS, TRUTH, cells, false_in_halves
@@ -46,6 +45,8 @@ from napari_noise2atom.training.runfolder import RunFolder
 
 THRESHOLDS = {"cycle": 0.05, "low-frequency cycle": 0.1}
 """Below which the paper calls a training converged."""
+UPRIGHT = 0.5
+"""Correlation of low-passed raw and denoised frames above which a result is upright."""
 BLANK_SAMPLES = 256
 Arrays = dict[str, np.ndarray]
 
