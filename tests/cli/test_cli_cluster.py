@@ -6,9 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
+from functools import partial
+from uuid import uuid4
 
 import dask.array as da
 import numpy as np
@@ -22,33 +24,41 @@ from napari_noise2atom.movie import Movie
 FRAMES = 24
 
 
-def background(*words, cwd):
-    return subprocess.Popen([sys.executable, "-m", *words], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+@contextmanager
+def background(folder, *words):
+    """Run a module as long as the context lasts; yield the process and the file of what it says."""
+    said = folder / f"{words[0]}-{uuid4().hex[:6]}.txt"
+    with said.open("wb") as file:
+        process = subprocess.Popen([sys.executable, "-m", *words], cwd=folder, stdout=file, stderr=file)
+    try:
+        yield process, said
+    finally:
+        process.kill()
+        process.wait()
+
+
+def address_of(scheduler, said):
+    """Wait until the scheduler tells where it is."""
+    end = time.monotonic() + 100
+    while not (found := re.search(r"Scheduler at: +(tcp://\S+)", said.read_text())):
+        assert scheduler.poll() is None, said.read_text()
+        assert time.monotonic() < end, said.read_text()
+        time.sleep(0.1)
+    return found[1]
 
 
 @pytest.fixture
 def cluster(tmp_path):
     """A scheduler and two workers of one thread, without a nanny that would start them again."""
-    scheduler = background("distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", cwd=tmp_path)
-    address = None
-    for line in scheduler.stderr:
-        if found := re.search(rb"Scheduler at: +(tcp://\S+)", line):
-            address = found[1].decode()
-            break
-    # read on, so that the pipe never fills
-    threading.Thread(target=scheduler.stderr.read, daemon=True).start()
     options = ("--nthreads", "1", "--no-nanny", "--no-dashboard")
-    workers = [background("distributed.cli.dask_worker", address, *options, cwd=tmp_path) for _ in range(2)]
-    for worker in workers:
-        threading.Thread(target=worker.stderr.read, daemon=True).start()
-    with connected(address) as client:
-        client.wait_for_workers(2, timeout=60)
-    yield address, workers
-    for process in (*workers, scheduler):
-        process.terminate()
-    for process in (*workers, scheduler):
-        process.wait(30)
-        process.stderr.close()
+    module = "distributed.cli.dask_scheduler"
+    with background(tmp_path, module, "--host", "127.0.0.1", "--port", "0", "--no-dashboard") as scheduler:
+        address = address_of(*scheduler)
+        worker = partial(background, tmp_path, "distributed.cli.dask_worker", address, *options)
+        with worker() as (first, _), worker() as (second, _):
+            with connected(address) as client:
+                client.wait_for_workers(2, timeout=100)
+            yield address, (first, second)
 
 
 def slow_movie(log):

@@ -18,7 +18,8 @@ def spots_by_loops(spots, size, reach):
     for y in range(size[0]):
         for x in range(size[1]):
             for row, column, weight, variance in spots:
-                if abs(y - row) <= reach and abs(x - column) <= reach:
+                # in single precision, as what is tested: a spot may be cut off where two pixels are as near
+                if abs(np.float32(y) - np.float32(row)) <= reach and abs(np.float32(x) - np.float32(column)) <= reach:
                     image[y, x] += weight * np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * variance))
     return image
 
