@@ -37,7 +37,7 @@ def setting(group: type[BaseModel], name: str, *flags: str, metavar: str | None 
 
 MOVIE_HELP = "Movie: TIFF, DM3/4, EMD, SER, MRC, NPY, Zarr, or a folder of frames."
 MovieFile = Annotated[Path, typer.Argument(metavar="MOVIE", help=MOVIE_HELP)]
-MovieFiles = Annotated[list[Path], typer.Argument(metavar="MOVIE...", help=f"{MOVIE_HELP} Several, too.")]
+MovieFiles = Annotated[list[Path], typer.Argument(metavar="MOVIE", help=f"{MOVIE_HELP} Several, too.")]
 Signal = Annotated[
     str | None, typer.Option("--signal", metavar="S", help="Number or name, if the file holds several movies.")
 ]
