@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_noise2atom.inference import FrameDenoiser, denoise, denoise_frames, translate_window
 from napari_noise2atom.modelfile import Normalisation, TrainedModel
 from napari_noise2atom.movie import Movie
-from napari_noise2atom.networks import PaperGenerator, build_s2c, frozen_statistics
+from napari_noise2atom.networks import PaperGenerator, build_s2c, frozen_statistics, mixed_precision
 from napari_noise2atom.settings import NetworkSettings, Settings
 
 NORMALISATION = Normalisation(100, 1000)
@@ -103,7 +103,7 @@ def test_eager_is_lazy() -> None:
 def test_computes_what_the_network_says() -> None:
     model = make_model()
     frames = make_frames(5)
-    with torch.inference_mode():
+    with torch.inference_mode(), mixed_precision(torch.device("cpu")):
         expected = (model.s2c()(torch.from_numpy(NORMALISATION.apply(frames))[None])[0, 0] + 1) / 2
         expected = expected.clamp(0, 1)
     np.testing.assert_allclose(run(Movie(frames), model, 2)[0], expected.numpy(), atol=1e-5)

@@ -3,7 +3,7 @@ import pytest
 import scipy.ndimage
 import torch
 
-from napari_noise2atom.networks import Critic, LowPass, build_critic, resolve_device, use_threads
+from napari_noise2atom.networks import Critic, LowPass, build_critic, mixed_precision, resolve_device, use_threads
 from napari_noise2atom.settings import NetworkSettings
 
 
@@ -85,3 +85,30 @@ def test_threads_leave_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     assert use_threads(0) == 1
     assert wanted == [7, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("device", "capabilities", "expected"),
+    [
+        ("cpu", {"avx512_bf16": True}, True),
+        ("cpu", {"amx_bf16": True, "avx512_bf16": False}, True),
+        ("cpu", {"avx2": True, "avx512_bf16": False}, False),
+        ("mps", {"avx512_bf16": True}, False),
+    ],
+)
+def test_bfloat16_only_where_it_is_fast(
+    monkeypatch: pytest.MonkeyPatch, device: str, capabilities: dict[str, bool], expected: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert mixed_precision(torch.device(device))._enabled == expected
+    assert not mixed_precision(torch.device(device), wanted=False)._enabled
+
+
+def test_the_critics_scores_are_not_rounded() -> None:
+    critic = Critic(32, (8, 8, 8, 8)).eval()
+    with torch.no_grad():
+        critic.output.bias += 100  # where neighbours in bfloat16 are half a unit apart
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = critic(torch.randn(8, 1, 32, 32))
+    assert scores.dtype == torch.float32
+    assert len(scores.unique()) == 8

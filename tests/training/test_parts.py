@@ -4,6 +4,7 @@ import torch
 from small_runs import FAST, changed, collect, same_weights
 
 from napari_noise2atom.movie import Movie
+from napari_noise2atom.networks import mixed_precision
 from napari_noise2atom.settings import Settings
 from napari_noise2atom.training import train
 from napari_noise2atom.training.learner import Learner, Losses, NonFiniteLossError
@@ -40,7 +41,8 @@ def test_results_do_not_depend_on_the_threads(movie: Movie, proposed: Settings) 
 
 @pytest.fixture
 def learner(movie: Movie, proposed: Settings) -> Learner:
-    settings, normalisation = changed(proposed, FAST), measure_normalisation(movie)
+    settings = changed(proposed, FAST, {"run": {"mixed_precision": False}})
+    normalisation = measure_normalisation(movie)
     return Learner(settings, Patches.of(movie, (2, 3), 3, normalisation), normalisation, Team(CPU, 2))
 
 
@@ -72,3 +74,28 @@ def test_a_loss_of_one_part_that_is_not_finite_changes_no_weight(learner: Learne
     with pytest.raises(NonFiniteLossError, match="nan"):
         learner._descend("warm", losses_of, learner.team.split(2, 0))
     assert all(torch.equal(spoilt[name], tensor) for name, tensor in learner.state().items())
+
+
+@pytest.mark.skipif(not mixed_precision(CPU)._enabled, reason="this processor has no bfloat16")
+@pytest.mark.parametrize(
+    ("architecture", "tolerance", "cosine"),
+    # Before it has learned anything, the paper's network amplifies rounding by its instance norms.
+    [("compact", 0.03, 0.97), ("paper", 0.1, 0.3)],
+)
+def test_bfloat16_points_where_float32_does(
+    movie: Movie, proposed: Settings, architecture: str, tolerance: float, cosine: float
+) -> None:
+    normalisation = measure_normalisation(movie)
+
+    def step(mixed: bool) -> tuple[dict[str, float], torch.Tensor]:
+        changes = {"network": {"architecture": architecture}, "run": {"mixed_precision": mixed}}
+        settings = changed(proposed, FAST, changes)
+        patches = Patches.of(movie, (2, 3), settings.network.frames_in, normalisation)
+        learner = Learner(settings, patches, normalisation, Team(CPU, 1))
+        losses = learner.cycle_step(0)
+        return losses, torch.cat([weight.grad.flatten() for weight in learner.critic.parameters()])
+
+    (exact, expected), (rounded, gradient) = step(False), step(True)
+    assert rounded != exact
+    assert rounded == pytest.approx(exact, rel=tolerance, abs=tolerance)
+    assert torch.cosine_similarity(gradient, expected, dim=0) > cosine

@@ -6,7 +6,7 @@ from napari_noise2atom.settings import NetworkSettings
 
 from .compact import CompactGenerator
 from .critic import Critic
-from .device import limited_threads, resolve_device, spare_threads, use_threads
+from .device import limited_threads, mixed_precision, resolve_device, spare_threads, use_threads
 from .generator import STRIDE_PX, Generator, pad_to_stride
 from .lowpass import LowPass
 from .norm import InstanceNorm, frozen_statistics
@@ -27,6 +27,7 @@ __all__ = [
     "count_parameters",
     "frozen_statistics",
     "limited_threads",
+    "mixed_precision",
     "pad_to_stride",
     "resolve_device",
     "spare_threads",

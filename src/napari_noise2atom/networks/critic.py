@@ -57,7 +57,9 @@ class Critic(nn.Module):
             )
         for down in self.downs:
             images = self._drop(down(images), noise)
-        return self.output(images.flatten(1)).squeeze(1)  # type: ignore[no-any-return]
+        with torch.autocast(images.device.type, enabled=False):
+            # Scores differ by little of what they are, which bfloat16 would round away.
+            return self.output(images.flatten(1).to(self.output.weight.dtype)).squeeze(1)  # type: ignore[no-any-return]
 
     def _drop(self, values: Tensor, noise: torch.Generator | None) -> Tensor:
         """Set a share of the values to zero and raise the others, so that the mean stays (as `torch.nn.Dropout`)."""

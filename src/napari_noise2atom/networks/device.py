@@ -6,7 +6,12 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["limited_threads", "resolve_device", "spare_threads", "use_threads"]
+__all__ = ["limited_threads", "mixed_precision", "resolve_device", "spare_threads", "use_threads"]
+
+BFLOAT16_OF_CPU = ("avx512_bf16", "amx_bf16")
+"""Instructions that multiply numbers of this type; without them it is slower than float32."""
+CUDA_WITH_BFLOAT16 = 8
+"""Major version of the first GPUs that multiply such numbers (Ampere)."""
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -41,6 +46,37 @@ def resolve_device(name: str = "auto") -> torch.device:
             f"device {name!r} was asked for, but the last CUDA GPU is cuda:{torch.cuda.device_count() - 1}"
         )
     return torch.device(name)
+
+
+def mixed_precision(device: torch.device, wanted: bool = True) -> torch.autocast:
+    """Return a context in which convolutions and matrix products are done in bfloat16, where the hardware does so.
+
+    Weights, sums over pixels, losses and a generator's last convolution stay in float32.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the networks are.
+    wanted : bool
+        Otherwise everything stays in float32.
+
+    Returns
+    -------
+    torch.autocast
+    """
+    enabled = wanted and _multiplies_bfloat16(device)
+    # All threads share the cache of rounded weights: what is found there would depend on who was first.
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= CUDA_WITH_BFLOAT16
+    if device.type == "cpu":
+        if not hasattr(torch.cpu, "get_capabilities"):  # older versions of torch do not tell
+            return False
+        return any(torch.cpu.get_capabilities().get(name, False) for name in BFLOAT16_OF_CPU)
+    return False
 
 
 def use_threads(threads: int = 0) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noise2atom.modelfile import Normalisation
-from napari_noise2atom.networks import LowPass, build_c2s, build_critic, build_s2c
+from napari_noise2atom.networks import LowPass, build_c2s, build_critic, build_s2c, mixed_precision
 from napari_noise2atom.settings import Settings
 from napari_noise2atom.simulate.clean import simulate_clean
 from napari_noise2atom.simulate.pairs import simulate_pairs
@@ -237,16 +237,15 @@ class Learner:
         training = self.settings.training
 
         def fake_of(part: Part) -> Tensor:
-            with torch.no_grad(), self._autocast():
+            with torch.no_grad(), self._mixed_precision():
                 return self.s2c(seen[part.number].noisy).float()  # type: ignore[no-any-return]
 
         fake = self.team.map(fake_of, parts)
 
         def losses_of(part: Part) -> Losses:
-            with torch.autocast(self.device.type, enabled=False):
-                clean, made = seen[part.number].clean, fake[part.number]
-                share = torch.rand((len(clean), 1, 1, 1), generator=part.noise, device=self.device)
-                loss = critic_loss(self._critic(part), clean, made, share, training.gradient_penalty)
+            clean, made = seen[part.number].clean, fake[part.number]
+            share = torch.rand((len(clean), 1, 1, 1), generator=part.noise, device=self.device)
+            loss = critic_loss(self._critic(part), clean, made, share, training.gradient_penalty)
             return loss, {"critic": loss}
 
         losses = {"critic": 0.0}
@@ -280,10 +279,8 @@ class Learner:
         middle = noisy.shape[1] // 2
         return noisy[:, middle : middle + 1]
 
-    def _autocast(self) -> torch.autocast:
-        """Compute in bfloat16 where it is safe: on CUDA, in a network without instance norm."""
-        safe = self.device.type == "cuda" and not self.s2c.needs_statistics
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=safe and self.settings.run.mixed_precision)
+    def _mixed_precision(self) -> torch.autocast:
+        return mixed_precision(self.device, self.settings.run.mixed_precision)
 
     def _descend(self, name: str, losses_of: "Callable[[Part], Losses]", parts: list[Part]) -> dict[str, float]:
         """Do one step of an optimiser; return the means of the losses over the batch."""
@@ -291,7 +288,7 @@ class Learner:
         weights = [weight for group in optimiser.param_groups for weight in group["params"]]
 
         def differentiated(part: Part) -> tuple[dict[str, Tensor], list[Tensor | None]]:
-            with self._autocast():
+            with self._mixed_precision():
                 total, losses = losses_of(part)
             gradients = torch.autograd.grad(part.share * total, weights, allow_unused=True)
             return {n: part.share * loss.detach() for n, loss in (losses | {"": total}).items()}, list(gradients)
