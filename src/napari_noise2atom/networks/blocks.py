@@ -24,7 +24,7 @@ class TransposedConv(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (n, channels_in, h, w) to (n, channels_out, h + kernel - 1, w + kernel - 1)."""
-        # Not the convolution's own padding: with so much of it, the weights' gradient takes two to ten times as long.
+        # Not the convolution's own padding: with so much, the weights' gradient in bfloat16 takes ten times as long.
         return super().forward(F.pad(images, 4 * [self.margin_px]))
 
 
