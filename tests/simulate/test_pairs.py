@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_noise2atom.settings import DetectorSettings, SceneSettings, Settings, preset
-from napari_noise2atom.simulate.pairs import simulate_pairs
+from napari_noise2atom.simulate.pairs import _motion, _places, simulate_pairs
 
 IDEAL = DetectorSettings(
     offset_counts=0, gain_counts=100, pulse_shape=1e4, afterglow=0, line_jitter_px=0, read_noise_counts=0,
@@ -84,3 +84,35 @@ def test_motion_is_from_slow_to_fast() -> None:
     ]
     assert min(likeness) < 0.8
     assert max(likeness) > 0.95
+
+
+def test_atoms_of_a_cluster_are_a_bond_apart() -> None:
+    variance = 3.0
+    places = _places(60, 96, np.full(60, variance), settings(), np.random.default_rng(6))
+    follows = np.argwhere(places.leader != np.arange(places.leader.shape[1]))
+    mates = [places.positions[image, places.leader[image] == places.leader[image, atom]] for image, atom in follows]
+    own = places.positions[tuple(follows.T)]
+    sigmas = [np.sort(np.linalg.norm(m - p, axis=1))[1] / variance**0.5 for m, p in zip(mates, own, strict=True)]
+    assert len(sigmas) > 300
+    assert 2 < np.median(sigmas) < 5  # bonds of 3.5 to 7, seen from everywhere
+    assert np.quantile(sigmas, 0.98) < 8
+    assert 0.2 < len(follows) / places.there.sum() < 0.7
+
+
+def test_a_cluster_moves_as_one_and_trembles() -> None:
+    moving = settings(BRIGHT.model_copy(update={"walk_px": 2.0}))
+    rng = np.random.default_rng(7)
+    places = _places(40, 96, np.full(40, 3.0), moving, rng)
+    moved = _motion(places, 5, moving, rng)
+    assert moved.shape == (40, 5, places.there.shape[1], 2)
+    np.testing.assert_array_equal(moved[:, 2], 0)
+    follows = places.leader != np.arange(places.leader.shape[1])
+    of_leader = np.take_along_axis(moved, places.leader[:, None, :, None], axis=2)
+    along = np.corrcoef(moved.transpose(0, 2, 1, 3)[follows].ravel(), of_leader.transpose(0, 2, 1, 3)[follows].ravel())
+    assert 0.3 < along[0, 1] < 0.95
+    alone = ~places.clustered
+    steps = np.diff(moved, axis=1).transpose(0, 2, 1, 3)
+    # a random walk goes on, a tremble turns back
+    onward = [np.corrcoef(steps[kind][:, 0].ravel(), steps[kind][:, 1].ravel())[0, 1] for kind in (alone, follows)]
+    assert abs(onward[0]) < 0.15
+    assert onward[1] < -0.2

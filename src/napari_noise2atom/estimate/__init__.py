@@ -183,13 +183,13 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
 def _clean_images(found: Estimate, movie: Movie, base: CleanSettings) -> CleanSettings:
     """Draw spots as wide and as dense as the movie's; a density may be half or twice what was found."""
     expected = found.atoms_per_frame / (movie.shape[1] * movie.shape[2]) * base.lattice_px**2
-    reach = int(np.ceil(3.5 * np.sqrt(1.25 * found.spot_variance_px2)))
+    reach = int(np.ceil(3.5 * np.sqrt(1.15 * found.spot_variance_px2)))
     return base.model_copy(
         update={
             "positions_min": max(1, round(expected / 2)),
             "positions_max": max(2, round(expected * 2)),
-            "variance_min_px2": found.spot_variance_px2 * 0.8,
-            "variance_max_px2": found.spot_variance_px2 * 1.25,
+            "variance_min_px2": found.spot_variance_px2 * 0.87,
+            "variance_max_px2": found.spot_variance_px2 * 1.15,
             "kernel_px": max(base.kernel_px, 2 * reach + 1),
         }
     )

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import MovieSettings
 
 from .background import film, wedge
+from .crystal import close_packed
 from .detector import record
 from .spots import render_spots
 
@@ -96,7 +96,7 @@ def _cluster_paths(settings: MovieSettings, rng: np.random.Generator) -> NDArray
     """Let a cluster walk and turn as a whole while its atoms tremble about their places."""
     spread = settings.cluster_atoms // 3
     number = settings.cluster_atoms + int(rng.integers(-spread, spread + 1))
-    offsets = _close_packed(number, settings.bond_px, rng)
+    offsets = settings.bond_px * close_packed(number, rng, DISORDER)
     margin = 0.15 * settings.size_px
     walk = settings.scene.walk_px
     centre = rng.uniform(margin, settings.size_px - margin, 2) + np.cumsum(
@@ -107,18 +107,6 @@ def _cluster_paths(settings: MovieSettings, rng: np.random.Generator) -> NDArray
     tremble = walk / 2 * rng.standard_normal((settings.frames, len(offsets), 2))
     moved: NDArray[np.float64] = centre[:, None] + np.einsum("ijt,nj->tni", turn, offsets) + tremble
     return moved
-
-
-def _close_packed(n: int, bond_px: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return a compact piece of a face-centred cubic crystal, turned at random and seen along the beam."""
-    reach = int(np.ceil(n ** (1 / 3))) + 1
-    grid = np.mgrid[-reach : reach + 1, -reach : reach + 1, -reach : reach + 1].reshape(3, -1).T
-    lattice = bond_px / np.sqrt(2) * grid[grid.sum(axis=1) % 2 == 0]
-    distance = np.linalg.norm(lattice - rng.uniform(-bond_px / 2, bond_px / 2, 3), axis=1)
-    atoms = lattice[np.argsort(distance)[:n]]
-    atoms += DISORDER * bond_px * rng.standard_normal(atoms.shape)
-    seen: NDArray[np.float64] = Rotation.random(rng=rng).apply(atoms - atoms.mean(axis=0))[:, :2]
-    return seen
 
 
 def _single_paths(settings: MovieSettings, rng: np.random.Generator) -> NDArray[np.float64]:

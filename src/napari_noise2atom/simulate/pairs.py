@@ -1,6 +1,8 @@
 """Simulated pairs of noisy frames and clean images, made with what a movie tells ("warm start", not in the paper)."""
 
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +11,31 @@ from napari_noise2atom.settings import DetectorSettings, Settings
 
 from .background import film, wedge
 from .clean import narrowed
+from .crystal import close_packed
 from .detector import record
 from .spots import render_spots
 
 __all__ = ["Pairs", "simulate_pairs"]
 
-COLUMN_PROBABILITY = (0.78, 0.16, 0.06)
+BRIGHTNESS = 0.8, 1.4
+"""Of an image's atoms, relative to what was measured."""
+COLUMN_PROBABILITY = (0.9, 0.08, 0.02)
 """Of 1, 2, 3 atoms in one place, seen along the beam."""
-FAST_SHARE = 0.3
+CLUSTER_ATOMS = 2, 16
+BOND_SIGMAS = 3.5, 7.0
+"""Distance of neighbouring atoms in a cluster, in standard deviations of a spot."""
+DISORDER = 0.03, 0.3
+"""Of a cluster, from crystal to clump; see `close_packed`."""
+CLUSTERS = 500
+"""Different ones that are drawn once and used again and again."""
+PACE = 0.7, 2.0
+"""Of an image's atoms, relative to what was measured, which says nothing of trembling."""
+FAST_SHARE = 0.1
 """Share of pairs whose atoms move up to five times as fast as the movie's."""
+FILM = 0.6, 1.8
+"""Level of an image's background, relative to what was measured."""
+DETECTOR_SPREAD = 0.06
+"""Relative standard deviation of what the detector is like."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +54,25 @@ class Pairs:
     clean: NDArray[np.float32]
 
 
+class _Places(NamedTuple):
+    """Where atoms are in the middle frame; m is the number of places in each of n images."""
+
+    positions: NDArray[np.float64]
+    """y and x, shape (n, m, 2)."""
+    there: NDArray[np.bool_]
+    """Which places are occupied, shape (n, m)."""
+    clustered: NDArray[np.bool_]
+    """Which atoms belong to a cluster, shape (n, m)."""
+    leader: NDArray[np.intp]
+    """The first atom of an atom's cluster, shape (n, m)."""
+
+
 def simulate_pairs(n: int, size_px: int, settings: Settings, rng: np.random.Generator) -> Pairs:
     """Draw pairs around the estimates: brightness, density, motion, background and detector all vary.
 
     An estimate may be wrong by some ten per cent, and a movie is not the same everywhere; a network that has seen the
-    variation need not be told.
+    variation need not be told. It need not see more of it, either: what is wider than the movie is learned at the
+    movie's expense.
 
     Parameters
     ----------
@@ -61,11 +93,12 @@ def simulate_pairs(n: int, size_px: int, settings: Settings, rng: np.random.Gene
     low, high = settings.simulation.variance_min_px2, settings.simulation.variance_max_px2
     variance = _log_uniform(low, high, n, rng)
     reach = int(np.ceil(3 * np.sqrt(high)))
-    positions, there = _places(n, size_px + 2 * reach, variance, settings, rng)
-    brightness = _log_uniform(0.5, 1.8, n, rng)[:, None] * (1 + 0.1 * rng.standard_normal(there.shape))
+    places = _places(n, size_px + 2 * reach, variance, settings, rng)
+    there = places.there
+    brightness = _log_uniform(*BRIGHTNESS, n, rng)[:, None] * (1 + 0.1 * rng.standard_normal(there.shape))
     columns = rng.choice([1, 2, 3], size=there.shape, p=COLUMN_PROBABILITY)
     weight = (there * np.maximum(brightness, 0) * columns).astype(np.float32)
-    paths = positions[:, None] - reach + _motion(n, frames, there.shape[1], settings, rng)
+    paths = places.positions[:, None] - reach + _motion(places, frames, settings, rng)
     size = (size_px, size_px)
     spots = render_spots(paths[..., 0], paths[..., 1], weight[:, None], variance[:, None, None], size)
     background = np.stack([_background(size, settings, rng) for _ in range(n)])
@@ -85,33 +118,55 @@ def _log_uniform(low: float, high: float, n: int, rng: np.random.Generator) -> N
 
 def _places(
     n: int, side_px: int, variance: NDArray[np.float64], settings: Settings, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Draw positions, shape (n, m, 2), and which of them are occupied: alone or in clusters, few or many."""
+) -> _Places:
+    """Draw atoms in clusters and alone, few or many."""
     clean = settings.simulation
     area = (side_px / clean.lattice_px) ** 2
-    expected = area * _log_uniform(0.5 * clean.positions_min, 1.25 * clean.positions_max, n, rng)
+    expected = area * _log_uniform(1.4 * clean.positions_min, 1.1 * clean.positions_max, n, rng)
     number = rng.poisson(expected)
     most = max(1, int(number.max()))
-    alone = rng.uniform(0, side_px, (n, most, 2))
-    clusters = max(1, most // 6)
-    centre = rng.uniform(0, side_px, (n, clusters, 2))[np.arange(n)[:, None], rng.integers(0, clusters, (n, most))]
-    spread = (np.sqrt(variance) * rng.uniform(2.5, 6, n))[:, None, None]
-    together = centre + spread * rng.standard_normal((n, most, 2))
-    clustered = rng.random((n, most)) < rng.uniform(0, 0.9, (n, 1))
-    return np.where(clustered[..., None], together, alone), np.arange(most) < number[:, None]
+    positions = rng.uniform(0, side_px, (n, most, 2))
+    leader = np.tile(np.arange(most), (n, 1))
+    bond = np.sqrt(variance) * rng.uniform(*BOND_SIGMAS, n)
+    clustered = np.round(number * rng.random(n)).astype(int)
+    for image in range(n):
+        first = 0
+        while first < clustered[image]:
+            offsets = _clusters()[rng.integers(CLUSTERS)][: clustered[image] - first]
+            members = slice(first, first + len(offsets))
+            positions[image, members] = positions[image, first] + bond[image] * offsets
+            leader[image, members] = first
+            first = members.stop
+    atoms = np.arange(most)
+    return _Places(positions, atoms < number[:, None], atoms < clustered[:, None], leader)
 
 
-def _motion(n: int, frames: int, atoms: int, settings: Settings, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw displacements from the middle frame, shape (n, frames, atoms, 2), from slow to fast."""
+@cache
+def _clusters() -> list[NDArray[np.float64]]:
+    """Return clusters of all sizes and orientations whose bonds are 1; atoms are in no order."""
+    rng = np.random.default_rng(0)
+    sizes = _log_uniform(*CLUSTER_ATOMS, CLUSTERS, rng).round().astype(int)
+    disorder = _log_uniform(*DISORDER, CLUSTERS, rng)
+    return [rng.permutation(close_packed(n, rng, share)) for n, share in zip(sizes, disorder, strict=True)]
+
+
+def _motion(places: _Places, frames: int, settings: Settings, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw displacements from the middle frame, shape (n, frames, m, 2), from slow to fast.
+
+    Single atoms walk and hop. A cluster walks half as far, and its atoms tremble about their places.
+    """
     scene = settings.scene
+    n, atoms = places.there.shape
     fast = rng.random(n) < FAST_SHARE
-    pace = np.where(fast, _log_uniform(1, 5, n, rng), _log_uniform(0.25, 1.5, n, rng)) * max(scene.walk_px, 0.1)
-    of_atoms = pace[:, None] * _log_uniform(0.5, 2, n * atoms, rng).reshape(n, atoms)
-    steps = of_atoms[:, None, :, None] * rng.standard_normal((n, frames, atoms, 2))
-    steps += (scene.drift_px + 0.1) * rng.standard_normal((n, 1, 1, 2))
+    pace = np.where(fast, _log_uniform(1, 5, n, rng), _log_uniform(*PACE, n, rng)) * max(scene.walk_px, 0.1)
+    step = (pace[:, None] * _log_uniform(0.5, 2, n * atoms, rng).reshape(n, atoms))[:, None, :, None]
+    walk = np.cumsum(step * rng.standard_normal((n, frames, atoms, 2)), axis=1)
     hops = rng.random((n, frames, atoms, 1)) < scene.hop_probability
-    steps += hops * scene.hop_px * rng.standard_normal((n, frames, atoms, 2))
-    paths = np.cumsum(steps, axis=1)
+    alone = walk + np.cumsum(hops * scene.hop_px * rng.standard_normal(walk.shape), axis=1)
+    together = np.take_along_axis(walk, places.leader[:, None, :, None], axis=2)
+    trembling = (together + step * rng.standard_normal(walk.shape)) / 2
+    paths = np.where(places.clustered[:, None, :, None], trembling, alone)
+    paths += (scene.drift_px + 0.1) * rng.standard_normal((n, 1, 1, 2)) * np.arange(frames)[:, None, None]
     moved: NDArray[np.float64] = paths - paths[:, frames // 2, None]
     return moved
 
@@ -119,7 +174,7 @@ def _motion(n: int, frames: int, atoms: int, settings: Settings, rng: np.random.
 def _background(size: tuple[int, int], settings: Settings, rng: np.random.Generator) -> NDArray[np.float32]:
     """Draw a film: thinner or thicker, with a wedge of any direction, smooth or speckled."""
     scene = settings.scene
-    level = scene.background_e * float(_log_uniform(0.4, 2.5, 1, rng)[0])
+    level = scene.background_e * float(_log_uniform(*FILM, 1, rng)[0])
     gradient = min(2.0, scene.background_gradient + 0.5) * rng.random()
     texture = min(1.0, (2 * scene.background_texture + 0.05) * rng.random())
     plane = wedge(size, gradient, rng.uniform(0, 2 * np.pi))
@@ -127,10 +182,10 @@ def _background(size: tuple[int, int], settings: Settings, rng: np.random.Genera
 
 
 def _another_detector(detector: DetectorSettings, rng: np.random.Generator) -> DetectorSettings:
-    """Return a detector that differs by some ten per cent."""
+    """Return a detector that differs by some per cent."""
 
     def about(value: float) -> float:
-        return value * float(np.exp(0.12 * rng.standard_normal()))
+        return value * float(np.exp(DETECTOR_SPREAD * rng.standard_normal()))
 
     return detector.model_copy(
         update={
