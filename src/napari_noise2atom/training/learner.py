@@ -172,8 +172,9 @@ class Learner:
         training = self.settings.training
         parts = self._split(training.batch_size, 2, step)
         seen = self.team.map(self._draw, parts)
-        critic = self._critic_steps(seen, parts)
-        losses = self._joint(seen, self._rng(2, step), parts) if training.joint else self._in_turn(seen, parts)
+        fake = self._fake(seen, parts)
+        critic = self._critic_steps(seen, fake, parts)
+        losses = self._joint(seen, self._rng(2, step), parts) if training.joint else self._in_turn(seen, fake, parts)
         self._follow(training.average_decay)
         return {"critic": critic} | losses
 
@@ -183,12 +184,25 @@ class Learner:
         clean = simulate_clean(len(part), self.settings.simulation, part.rng).images[:, None]
         return Seen(self._tensor(noisy), self._tensor(clean))
 
-    def _in_turn(self, seen: list[Seen], parts: list[Part]) -> dict[str, float]:
+    def _fake(self, seen: list[Seen], parts: list[Part]) -> list[Tensor]:
+        """Denoise the frames for the critic; the paper's adversarial step goes back through the same pass.
+
+        The joint step has a pass of its own, as it hides pixels.
+        """
+        through = not self.settings.training.joint
+
+        def fake_of(part: Part) -> Tensor:
+            with torch.set_grad_enabled(through), self._mixed_precision():
+                return self.s2c(seen[part.number].noisy).float()  # type: ignore[no-any-return]
+
+        return self.team.map(fake_of, parts)
+
+    def _in_turn(self, seen: list[Seen], fake: list[Tensor], parts: list[Part]) -> dict[str, float]:
         """Update by one generator loss after the other, as the paper does."""
         training = self.settings.training
 
         def adversarial(part: Part) -> Losses:
-            loss = adversarial_loss(self._critic(part), self.s2c(seen[part.number].noisy))
+            loss = adversarial_loss(self._critic(part), fake[part.number])
             return training.adversarial_weight * loss, {"adversarial": loss}
 
         def low_frequency(part: Part) -> Losses:
@@ -232,18 +246,12 @@ class Learner:
 
         return self._descend("generators", losses_of, parts)
 
-    def _critic_steps(self, seen: list[Seen], parts: list[Part]) -> float:
+    def _critic_steps(self, seen: list[Seen], fake: list[Tensor], parts: list[Part]) -> float:
         """Teach the critic; the generated images do not change meanwhile and are made once."""
         training = self.settings.training
 
-        def fake_of(part: Part) -> Tensor:
-            with torch.no_grad(), self._mixed_precision():
-                return self.s2c(seen[part.number].noisy).float()  # type: ignore[no-any-return]
-
-        fake = self.team.map(fake_of, parts)
-
         def losses_of(part: Part) -> Losses:
-            clean, made = seen[part.number].clean, fake[part.number]
+            clean, made = seen[part.number].clean, fake[part.number].detach()
             share = torch.rand((len(clean), 1, 1, 1), generator=part.noise, device=self.device)
             loss = critic_loss(self._critic(part), clean, made, share, training.gradient_penalty)
             return loss, {"critic": loss}
