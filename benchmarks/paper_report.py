@@ -25,8 +25,9 @@ those of [Quality](quality.md).
 
 The preset `paper` takes days without a GPU and was not measured here. These trainings stand beside each other:
 
-- **preset compact**: as `noise2atom train` uses it, a warm start of {warm} steps on simulated pairs, then {cycle} steps
-  of the cycle.
+- **preset compact**: as `noise2atom train` used it on the day below, a warm start on simulated pairs, then {cycle} steps
+  of the cycle. On 2026-11-25 the warm start began with random weights, now it begins with [pretrained
+  ones](method.md#deviations-from-the-paper).
 - **the cycle alone**: the same without the warm start, {alone} steps. Simulated pairs and hidden pixels still take part
   in the cycle.
 - **the paper's losses**: the cycle alone without anything else that is not in the paper: no pairs, no hidden pixels,
@@ -124,7 +125,7 @@ def head(measured: list[Cell]) -> str:
     )
     minutes = {cell["minutes"] for cell in measured if cell["minutes"] and "training" in cell}
     limit = f"Some trainings were ended after {max(minutes):g} minutes." if minutes else ""
-    steps = {"warm": compact.warm_start.steps, "cycle": steps_of(compact.training), "alone": steps_of(published)}
+    steps = {"cycle": steps_of(compact.training), "alone": steps_of(published)}
     return HEAD.format(**steps, runs=runs, limit=limit).replace(" \n", "\n")
 
 

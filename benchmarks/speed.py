@@ -130,7 +130,8 @@ def processor() -> str:
     information = Path("/proc/cpuinfo")
     text = information.read_text() if information.exists() else ""
     names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name} with {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":

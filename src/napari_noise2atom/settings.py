@@ -176,14 +176,17 @@ class WarmStartSettings(_Group):
 
     steps: Annotated[int, Field(ge=0)] = 1200
     """Training steps on simulated pairs; 0 turns the warm start off, as in the paper."""
-    batch_size: Count = 8
+    batch_size: Count = 4
     """Pairs per step; of each process, if several train together."""
     crop_px: Annotated[int, Field(ge=16, multiple_of=8)] = 64
     """Side of the square training crops [px]."""
-    learning_rate: Positive = 2e-3
+    learning_rate: Positive = 1e-3
     """Peak learning rate of Adam; it rises over the first steps and falls along a cosine."""
     share: Fraction = 0.75
     """Share of a run's minutes that the warm start may take."""
+    pretrained: bool = True
+    """Begin with weights that were trained on simulated movies of all kinds; there are some for 24 channels and five
+    frames in, other networks begin with random ones."""
 
 
 class TrainingSettings(_Group):
@@ -288,7 +291,7 @@ def _paper() -> Settings:
     return Settings(
         preset="paper",
         network=NetworkSettings(architecture="paper", frames_in=1),
-        warm_start=WarmStartSettings(steps=0),
+        warm_start=WarmStartSettings(steps=0, pretrained=False),
         training=TrainingSettings(
             learning_rate=5e-5,
             adversarial_weight=5,
@@ -302,22 +305,19 @@ def _paper() -> Settings:
     )
 
 
+_COMPACT = Settings(
+    preset="compact",
+    simulation=CleanSettings(crop_px=64, lattice_px=128, positions_min=19, positions_max=38, narrowing=0.25),
+    warm_start=WarmStartSettings(steps=8000),
+    training=TrainingSettings(epochs=30, critic_steps=2),
+)
+
 PRESETS: dict[PresetName, Settings] = {
-    "default": Settings(
-        preset="default",
-        simulation=CleanSettings(narrowing=0.25),
-        network=NetworkSettings(channels=32),
-        warm_start=WarmStartSettings(steps=8000),
-    ),
+    "default": _COMPACT.model_copy(update={"preset": "default", "warm_start": WarmStartSettings(steps=16000)}),
     "paper": _paper(),
-    "compact": Settings(
-        preset="compact",
-        simulation=CleanSettings(crop_px=64, lattice_px=128, positions_min=19, positions_max=38, narrowing=0.25),
-        warm_start=WarmStartSettings(steps=4000),
-        training=TrainingSettings(epochs=30, critic_steps=2),
-    ),
+    "compact": _COMPACT,
 }
-"""``paper`` follows the publication, ``default`` serves best by measurement, ``compact`` is for two CPU cores."""
+"""``paper`` follows the publication, ``compact`` is for two CPU cores, ``default`` for a GPU or some patience."""
 
 
 def preset(name: PresetName) -> Settings:

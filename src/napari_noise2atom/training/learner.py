@@ -20,6 +20,7 @@ from napari_noise2atom.simulate.pairs import simulate_pairs
 from .losses import adversarial_loss, critic_loss, cycle_loss, low_frequency_cycle_loss, total_loss
 from .parts import Part, Team
 from .patches import SPACING, Patches, hidden_places, hide
+from .pretrained import load_pretrained
 
 __all__ = ["Learner", "NonFiniteLossError"]
 
@@ -86,6 +87,9 @@ class Learner:
             self.s2c = build_s2c(settings.network)
             self.c2s = build_c2s(settings.network)
             self.critic = build_critic(settings.network, self._crop_px)
+        warm = settings.warm_start
+        if warm.steps and warm.pretrained and (weights := load_pretrained(settings.network)):
+            self.s2c.load_state_dict(weights)
         self.low_pass = LowPass(training.low_pass_px, training.low_pass_variance_px2)
         for network in (self.s2c, self.c2s, self.critic, self.low_pass):
             network.to(self.device)
@@ -96,7 +100,7 @@ class Learner:
         generators = [*self.s2c.parameters(), *self.c2s.parameters()]
         rms = partial(torch.optim.RMSprop, lr=training.learning_rate, alpha=RMS_DECAY, momentum=training.momentum)
         self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "warm": torch.optim.Adam(generators, settings.warm_start.learning_rate, betas=ADAM_DECAYS),
+            "warm": torch.optim.Adam(generators, warm.learning_rate, betas=ADAM_DECAYS),
             "generators": rms(generators),
             "critic": rms(self.critic.parameters()),
         }

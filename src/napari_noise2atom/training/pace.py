@@ -10,7 +10,7 @@ from .runfolder import Progress
 
 __all__ = ["Pace"]
 
-CYCLE_COST = 4.0
+CYCLE_COST = 8.0
 """Of a step, relative to one of the warm start; only for the first guess of the time left."""
 
 

@@ -13,6 +13,8 @@ from napari_noise2atom.windows import FrameWindows
 
 __all__ = ["Patches", "hidden_places", "hide", "measure_normalisation", "middle_of", "middle_origin"]
 
+QUANTILES = 0.01, 0.999
+"""Of a movie's pixels: grey values that become -1 and 1."""
 SIDE_PX = 256
 """Of larger frames a square of this side is kept, at a place of its own for each frame, so that memory is bounded."""
 HIDDEN_REACH = 3
@@ -47,7 +49,7 @@ def measure_normalisation(movie: Movie, frames: int = 24) -> Normalisation:
     ]
     if not good:
         raise ValueError(f"{movie.name}: found no usable frame; expected at least two")
-    low, high = np.quantile(np.stack(good), (0.01, 0.999))
+    low, high = np.quantile(np.stack(good), QUANTILES)
     return Normalisation(float(low), float(max(high, low + 1e-6 * max(abs(low), 1e-6))))
 
 

@@ -1,0 +1,137 @@
+"""Makes the weights with which a warm start begins: the compact network, trained on simulated movies of all kinds.
+
+Every step draws another movie: width, brightness, density and motion of its atoms, its film and its detector. What a
+warm start then learns is a user's movie, not what an atom is.
+"""
+
+import argparse
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from napari_noise2atom.modelfile import Normalisation, save_tensors
+from napari_noise2atom.networks import build_s2c, limited_threads
+from napari_noise2atom.settings import DetectorSettings, SceneSettings, Settings, preset
+from napari_noise2atom.simulate.pairs import simulate_pairs
+from napari_noise2atom.training.learner import ADAM_DECAYS
+from napari_noise2atom.training.patches import QUANTILES
+from napari_noise2atom.training.pretrained import pretrained_path
+
+REPORT_STEPS = 500
+SAMPLED_PAIRS = 3
+"""From which a simulated movie's normalisation is measured."""
+LEARNING_RATE = 1e-3
+RAMP_STEPS = 200
+AVERAGE_DECAY = 0.998
+MOST_GRADIENT = 1.0
+"""Norm beyond which a step is shortened: movies differ in it by orders of magnitude."""
+LEAST_VARIANCE = 3e-3
+"""Of clean images, in units of the intensity squared."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=24_000, help="24000 take about an hour on one core")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="a file; where the package looks for it, if not given")
+    options = parser.parse_args()
+    with limited_threads(1):
+        pretrain(options)
+
+
+def pretrain(options: argparse.Namespace) -> None:
+    """Train; the learning rate falls meanwhile."""
+    base = preset("compact")
+    path = options.out or pretrained_path(base.network)
+    torch.manual_seed(options.seed)
+    s2c = build_s2c(base.network).to(memory_format=torch.channels_last)
+    average = copy.deepcopy(s2c).requires_grad_(False)
+    optimiser = torch.optim.Adam(s2c.parameters(), betas=ADAM_DECAYS)
+    losses = []
+    for step in range(options.steps):
+        noisy, clean = draw(base, np.random.default_rng((options.seed, step)))
+        # in units of what there is to be explained: otherwise, movies with many bright atoms drown the others
+        loss = F.mse_loss(s2c(noisy), clean) / (clean.var() + LEAST_VARIANCE)
+        falling = 0.5 + 0.5 * np.cos(np.pi * step / options.steps)
+        for group in optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * min(1, (step + 1) / RAMP_STEPS) * falling
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(s2c.parameters(), MOST_GRADIENT)
+        optimiser.step()
+        follow(average, s2c, min(AVERAGE_DECAY, (step + 1) / (step + 10)))
+        losses.append(float(loss.detach()))
+        if (step + 1) % REPORT_STEPS == 0 or step + 1 == options.steps:
+            print(f"step {step + 1}: unexplained {np.mean(losses[-REPORT_STEPS:]):.3f}", flush=True)
+            save(average, step + 1, options.seed, path)
+
+
+def draw(base: Settings, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw pairs of a movie that no other step sees."""
+    settings = any_movie(base, rng)
+    size = settings.warm_start.crop_px
+    low, high = np.quantile(simulate_pairs(SAMPLED_PAIRS, size, settings, rng).noisy, QUANTILES)
+    pairs = simulate_pairs(settings.warm_start.batch_size, size, settings, rng)
+    noisy = torch.from_numpy(Normalisation(float(low), float(high)).apply(pairs.noisy))
+    return noisy.contiguous(memory_format=torch.channels_last), torch.from_numpy(pairs.clean[:, None])
+
+
+@torch.no_grad()
+def follow(average: torch.nn.Module, network: torch.nn.Module, decay: float) -> None:
+    for averaged, present in zip(average.parameters(), network.parameters(), strict=True):
+        averaged.lerp_(present, 1 - decay)
+
+
+def save(network: torch.nn.Module, steps: int, seed: int, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    weights = {name: weight.half().contiguous() for name, weight in network.state_dict().items()}
+    save_tensors(path, weights, {"steps": steps, "seed": seed, "torch": torch.__version__})
+
+
+def any_movie(base: Settings, rng: np.random.Generator) -> Settings:
+    """Draw what a movie might tell: of spots of 1 to 5 px, from hardly visible to clear."""
+
+    def log_uniform(low: float, high: float) -> float:
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+    variance = log_uniform(1, 25)
+    sigma = variance**0.5
+    peak = log_uniform(0.5, 20) / sigma
+    density = log_uniform(0.004, 0.05) / variance * base.simulation.lattice_px**2
+    clean = base.simulation.model_copy(
+        update={
+            "variance_min_px2": 0.87 * variance,
+            "variance_max_px2": 1.15 * variance,
+            "positions_min": max(1, round(density / 2)),
+            "positions_max": max(2, round(density * 2)),
+        }
+    )
+    background = peak * log_uniform(0.03, 1)
+    scene = SceneSettings(
+        atom_peak_e=peak,
+        background_e=background,
+        background_gradient=float(rng.uniform(0, 2) * (rng.random() < 0.5)),
+        background_texture=float(rng.uniform(0, 0.3)),
+        walk_px=sigma * log_uniform(0.1, 1.3),
+    )
+    gain = 100.0
+    saturates = rng.random() < 0.2
+    brightest = (1.2 * peak * log_uniform(1, 3) + background) * gain if saturates else 1e6 * gain
+    detector = DetectorSettings(
+        offset_counts=0,
+        gain_counts=gain,
+        pulse_shape=log_uniform(1.5, 20),
+        afterglow=float(rng.uniform(0, 0.6)),
+        read_noise_counts=gain * log_uniform(0.02, 0.6),
+        floor_counts=-1e6 * gain,
+        saturation_counts=brightest,
+        line_jitter_px=base.detector.line_jitter_px,
+    )
+    return base.model_copy(update={"simulation": clean, "scene": scene, "detector": detector})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Weights with which a warm start begins (not in the paper); `benchmarks/pretrain.py` makes them."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from napari_noise2atom.modelfile import load_tensors
+from napari_noise2atom.settings import NetworkSettings
+
+__all__ = ["load_pretrained", "pretrained_path"]
+
+FOLDER = Path(__file__).with_name("weights")
+
+
+def pretrained_path(network: NetworkSettings) -> Path:
+    """Return where the weights of s2c are, or would be.
+
+    Parameters
+    ----------
+    network : NetworkSettings
+        Architecture, frames and channels.
+
+    Returns
+    -------
+    Path
+    """
+    return FOLDER / f"{network.architecture}-{network.channels}-channels-{network.frames_in}-frames.safetensors"
+
+
+def load_pretrained(network: NetworkSettings) -> dict[str, Tensor] | None:
+    """Read the weights of s2c that come with this package.
+
+    Parameters
+    ----------
+    network : NetworkSettings
+        Architecture, frames and channels.
+
+    Returns
+    -------
+    dict of str to Tensor, or None
+        float32 on the CPU, kept in half precision; None if there are none for such a network.
+    """
+    path = pretrained_path(network)
+    if not path.exists():
+        return None
+    weights, _ = load_tensors(path)
+    return {name: weight.float() for name, weight in weights.items()}
