@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_noise2atom.modelfile import Normalisation, save_tensors
-from napari_noise2atom.networks import build_s2c, limited_threads
+from napari_noise2atom.networks import build_s2c, limited_threads, mixed_precision
 from napari_noise2atom.settings import DetectorSettings, SceneSettings, Settings, preset
 from napari_noise2atom.simulate.pairs import simulate_pairs
 from napari_noise2atom.training.learner import ADAM_DECAYS
@@ -21,11 +21,9 @@ from napari_noise2atom.training.patches import QUANTILES
 from napari_noise2atom.training.pretrained import pretrained_path
 
 REPORT_STEPS = 500
-SAMPLED_PAIRS = 3
-"""From which a simulated movie's normalisation is measured."""
 LEARNING_RATE = 1e-3
 RAMP_STEPS = 200
-AVERAGE_DECAY = 0.998
+AVERAGE_DECAY = 0.999
 MOST_GRADIENT = 1.0
 """Norm beyond which a step is shortened: movies differ in it by orders of magnitude."""
 LEAST_VARIANCE = 3e-3
@@ -34,7 +32,7 @@ LEAST_VARIANCE = 3e-3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=24_000, help="24000 take about an hour on one core")
+    parser.add_argument("--steps", type=int, default=60_000, help="60000 take about an hour on one core")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a file; where the package looks for it, if not given")
     options = parser.parse_args()
@@ -54,7 +52,8 @@ def pretrain(options: argparse.Namespace) -> None:
     for step in range(options.steps):
         noisy, clean = draw(base, np.random.default_rng((options.seed, step)))
         # in units of what there is to be explained: otherwise, movies with many bright atoms drown the others
-        loss = F.mse_loss(s2c(noisy), clean) / (clean.var() + LEAST_VARIANCE)
+        with mixed_precision(torch.device("cpu"), base.run.mixed_precision):
+            loss = F.mse_loss(s2c(noisy), clean) / (clean.var() + LEAST_VARIANCE)
         falling = 0.5 + 0.5 * np.cos(np.pi * step / options.steps)
         for group in optimiser.param_groups:
             group["lr"] = LEARNING_RATE * min(1, (step + 1) / RAMP_STEPS) * falling
@@ -72,9 +71,8 @@ def pretrain(options: argparse.Namespace) -> None:
 def draw(base: Settings, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw pairs of a movie that no other step sees."""
     settings = any_movie(base, rng)
-    size = settings.warm_start.crop_px
-    low, high = np.quantile(simulate_pairs(SAMPLED_PAIRS, size, settings, rng).noisy, QUANTILES)
-    pairs = simulate_pairs(settings.warm_start.batch_size, size, settings, rng)
+    pairs = simulate_pairs(settings.warm_start.batch_size, settings.warm_start.crop_px, settings, rng)
+    low, high = np.quantile(pairs.noisy, QUANTILES)
     noisy = torch.from_numpy(Normalisation(float(low), float(high)).apply(pairs.noisy))
     return noisy.contiguous(memory_format=torch.channels_last), torch.from_numpy(pairs.clean[:, None])
 

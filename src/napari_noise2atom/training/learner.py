@@ -21,6 +21,7 @@ from .losses import adversarial_loss, critic_loss, cycle_loss, low_frequency_cyc
 from .parts import Part, Team
 from .patches import SPACING, Patches, hidden_places, hide
 from .pretrained import load_pretrained
+from .state import collect_state, restore_state
 
 __all__ = ["Learner", "NonFiniteLossError"]
 
@@ -337,29 +338,13 @@ class Learner:
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that the next step depends on, by name."""
-        tensors = {
-            f"{role}.{name}": tensor
-            for role, network in self._networks().items()
-            for name, tensor in network.state_dict().items()
-        }
-        for role, optimiser in self.optimisers.items():
-            for number, values in optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{role}.{number}.{key}": torch.as_tensor(v) for key, v in values.items()}
-        return tensors
+        return collect_state(self._networks, self.optimisers)
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take over what `state` returned."""
-        for role, network in self._networks().items():
-            prefix = f"{role}."
-            network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-        for role, optimiser in self.optimisers.items():
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in tensors.items():
-                kind, *rest = name.split(".")
-                if kind == "optimiser" and rest[0] == role:
-                    moments.setdefault(int(rest[1]), {})[rest[2]] = tensor
-            optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+        restore_state(self._networks, self.optimisers, tensors)
 
+    @property
     def _networks(self) -> "dict[str, torch.nn.Module]":
         return {"s2c": self.s2c, "c2s": self.c2s, "critic": self.critic, "average": self.average}
 

@@ -137,16 +137,22 @@ class _Session:
         self.good: dict[str, Tensor] | None = None
         self.stopped = False
         self.told: set[str] = set()
-        self.pace = Pace(settings, self.progress)
+        self.pace = self._fresh_pace()
 
     def _fresh_learner(self, attempt: int) -> LeadingLearner:
         return LeadingLearner(self.settings, self.patches, self.normalisation, self.team, attempt)
+
+    def _fresh_pace(self) -> Pace:
+        training = self.settings.training
+        batch_size = training.batch_size * self.team.processes.count
+        per_epoch = -(-min(training.sampled_frames, len(self.patches.indices)) // batch_size)
+        return Pace(self.settings, self.progress, training.epochs * per_epoch)
 
     def restore(self) -> None:
         """Go on where the folder's checkpoint is."""
         assert self.folder is not None
         state, best, self.progress = self.folder.load()
-        self.pace = Pace(self.settings, self.progress)
+        self.pace = self._fresh_pace()
         self.learner.attempt = self.progress.attempt
         try:
             self.learner.restore(state)
@@ -156,26 +162,13 @@ class _Session:
             ) from error
         self.best = best or None
 
-    @property
-    def total_steps(self) -> int:
-        """Steps of both stages, as far as is known."""
-        training, warm = self.settings.training, self.progress.warm_steps
-        batch_size = training.batch_size * self.team.processes.count
-        per_epoch = -(-min(training.sampled_frames, len(self.patches.indices)) // batch_size)
-        return (self.settings.warm_start.steps if warm is None else warm) + training.epochs * per_epoch
-
-    @property
-    def stage(self) -> Stage:
-        """What is being done."""
-        return "warm start" if self.progress.warm_steps is None else "cycle"
-
     def stream(self) -> Stream:
         """Yield all events of the training."""
         first = self.progress.step
         if self.folder is not None:
             self.folder.begin(self.settings, str(self.device), self.team.processes.count)
         self.pace.start()
-        yield from self._emit(Started(self.settings, str(self.device), self.total_steps, first))
+        yield from self._emit(Started(self.settings, str(self.device), self.pace.total_steps, first))
         if self.bad:
             yield from self._alarm("bad frames", f"left out: {_list(self.bad)} hold NaN, inf or a single grey value")
         yield from self._steps()
@@ -198,7 +191,7 @@ class _Session:
             if self.progress.warm_steps is None and self.pace.warm_is_over:
                 yield from self._end_warm_start()
                 continue
-            if self.progress.step >= self.total_steps:
+            if self.progress.step >= self.pace.total_steps:
                 break
             try:
                 losses = self._step()
@@ -212,8 +205,8 @@ class _Session:
             now = self.progress.seconds
             if now - told >= 1 / STEP_EVENTS_PER_S:
                 told = now
-                total = self.total_steps
-                event = Step(self.stage, self.progress.step, total, losses, now, self.pace.left(total))
+                pace = self.pace
+                event = Step(pace.stage, self.progress.step, pace.total_steps, losses, now, pace.seconds_left)
                 yield from self._emit(self._log(event))
             if now - shown >= min(run.preview_every_s, max(FIRST_PREVIEW_S, shown)):
                 yield from self._score()
@@ -230,8 +223,7 @@ class _Session:
             losses = self.learner.warm_step(progress.step, self.pace.warm_progress)
         else:
             losses = self.learner.cycle_step(progress.step - progress.warm_steps)
-        progress.step += 1
-        self.pace.count_step(self.stage)
+        self.pace.count_step()
         return losses
 
     def _end_warm_start(self) -> Stream:
@@ -260,7 +252,7 @@ class _Session:
     @property
     def _is_mature(self) -> bool:
         """Whether a blank or inverted result is a failure."""
-        return self.progress.step >= YOUNG_STEPS[self.stage]
+        return self.progress.step >= YOUNG_STEPS[self.pace.stage]
 
     def _is_best(self, scores: ProbeScores, *, failed: bool) -> bool:
         # In the warm start the truth is known and the learning rate falls: the newest model is the best, while the
@@ -268,7 +260,7 @@ class _Session:
         progress = self.progress
         if self.best is None or (progress.best_failed and not failed):
             return True
-        better = self.stage == "warm start" or scores.values["quality"] > progress.best_scores["quality"]
+        better = self.pace.stage == "warm start" or scores.values["quality"] > progress.best_scores["quality"]
         return failed == progress.best_failed and better
 
     def _keep(self, scores: ProbeScores, *, failed: bool) -> None:
@@ -326,7 +318,7 @@ class _Session:
 
     def _log(self, event: Logged) -> Logged:
         if self.folder is not None:
-            self.folder.log(event, self.stage, self.progress.seconds)
+            self.folder.log(event, self.pace.stage, self.progress.seconds)
         return event
 
     def save(self) -> None:

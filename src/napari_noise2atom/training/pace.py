@@ -23,10 +23,12 @@ class Pace:
         The run's.
     progress : Progress
         Where the run is; its seconds are counted here.
+    cycle_steps : int
+        Steps of the cycle, the last stage.
     """
 
-    def __init__(self, settings: Settings, progress: Progress) -> None:
-        self.settings, self.progress = settings, progress
+    def __init__(self, settings: Settings, progress: Progress, cycle_steps: int) -> None:
+        self.settings, self.progress, self.cycle_steps = settings, progress, cycle_steps
         self._steps: defaultdict[Stage, int] = defaultdict(int)
         self._seconds: defaultdict[Stage, float] = defaultdict(float)
         self._clock = time.monotonic()
@@ -42,10 +44,22 @@ class Pace:
         self.progress.seconds += passed
         return passed
 
-    def count_step(self, stage: Stage) -> None:
-        """Count the time since the last call as that of one step."""
-        self._steps[stage] += 1
-        self._seconds[stage] += self.count()
+    def count_step(self) -> None:
+        """Count a step of the present stage; it took the time since the last call."""
+        self.progress.step += 1
+        self._steps[self.stage] += 1
+        self._seconds[self.stage] += self.count()
+
+    @property
+    def stage(self) -> Stage:
+        """What is being done."""
+        return "warm start" if self.progress.warm_steps is None else "cycle"
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of both stages, as far as is known."""
+        warm = self.progress.warm_steps
+        return (self.settings.warm_start.steps if warm is None else warm) + self.cycle_steps
 
     @property
     def _budget(self) -> float:
@@ -68,20 +82,20 @@ class Pace:
         """Whether the cycle is next."""
         return self.settings.warm_start.steps == 0 or self.warm_progress >= 1
 
-    def left(self, total_steps: int) -> float:
+    @property
+    def seconds_left(self) -> float:
         """Estimate the seconds to the end."""
         warm = self._rate("warm start") or self._rate("cycle") / CYCLE_COST
         cycle = self._rate("cycle") or CYCLE_COST * warm
-        progress = self.progress
-        if progress.warm_steps is None:
-            first = self.settings.warm_start.steps
-            ahead = warm * (first - progress.step)
+        seconds, steps = self.progress.seconds, self.progress.step
+        if self.stage == "warm start":
+            left = warm * (self.settings.warm_start.steps - steps)
             if self._budget:
-                ahead = min(ahead, self._budget * self.settings.warm_start.share - progress.seconds)
-            left = ahead + cycle * (total_steps - first)
+                left = min(left, self._budget * self.settings.warm_start.share - seconds)
+            left += cycle * self.cycle_steps
         else:
-            left = cycle * (total_steps - progress.step)
-        return max(0.0, min(left, self._budget - progress.seconds) if self._budget else left)
+            left = cycle * (self.total_steps - steps)
+        return max(0.0, min(left, self._budget - seconds) if self._budget else left)
 
     def _rate(self, stage: Stage) -> float:
         return self._seconds[stage] / self._steps[stage] if self._steps[stage] else 0.0
