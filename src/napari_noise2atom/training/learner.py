@@ -331,11 +331,6 @@ class Learner:
             for name, weight in self.average.state_dict().items()
         }
 
-    def adopt(self, weights: dict[str, Tensor]) -> None:
-        """Go on from given weights of s2c."""
-        self.s2c.load_state_dict(weights)
-        self.average.load_state_dict(weights)
-
     def state(self) -> dict[str, Tensor]:
         """Return everything that the next step depends on, by name."""
         return collect_state(self._networks, self.optimisers)
