@@ -46,7 +46,6 @@ class Page:
     bits: int
     sample_format: int
     samples: int
-    photometric: int
     compression: int
     predictor: int
     fill_order: int
@@ -237,7 +236,6 @@ class _Scanner:
             bits=bits,
             sample_format=sample_format,
             samples=samples,
-            photometric=self._one(tags, 262, 1),
             compression=self._one(tags, 259, 1),
             predictor=self._one(tags, 317, 1),
             fill_order=self._one(tags, 266, 1),

@@ -15,6 +15,7 @@ OVERSHOOT = 1.25
 LEAK = 0.05
 """Least slope of the output: a network that a few large steps have driven into saturation finds its way back."""
 RECEPTIVE_RADIUS_PX = 30
+OVERLAP_PX = math.ceil(RECEPTIVE_RADIUS_PX / STRIDE_PX) * STRIDE_PX
 
 
 class CompactGenerator(Generator):
@@ -34,11 +35,7 @@ class CompactGenerator(Generator):
     """
 
     def __init__(self, frames_in: int, channels: int = 24, noise_channels: int = 0) -> None:
-        radius = RECEPTIVE_RADIUS_PX
-        super().__init__(
-            frames_in, noise_channels, overlap_px=math.ceil(radius / STRIDE_PX) * STRIDE_PX, needs_statistics=False
-        )
-        self.receptive_radius_px = radius
+        super().__init__(frames_in, noise_channels, overlap_px=OVERLAP_PX, needs_statistics=False)
         full, half, quarter = channels, 2 * channels, 3 * channels
         self.stem = nn.Sequential(_conv(self.channels_in, full), _act())
         self.down_half = nn.Conv2d(full, half, 2, stride=2)
