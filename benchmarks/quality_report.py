@@ -5,6 +5,8 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from quality_limits import position_bound_px
+from quality_movies import MOVIES
 
 from napari_noise2atom.baselines import METHODS
 
@@ -25,7 +27,8 @@ brackets, the smallest and the largest value. A method that is not in a table wa
   own.
 - **False** atoms per nm² and frame; on the movie with a wedge also in the thin half and in the thick half of the
   frame.
-- **Error** is the mean distance of paired atoms.
+- **Error** is the mean distance of paired atoms. What noise allows is said below the tables: the Cramér-Rao bound for
+  an atom far from others (`benchmarks/quality_limits.py`). Where atoms overlap, it is more.
 - **PSNR** after the best affine fit to the clean movie, SSIM to it. Noise2Atom's presets draw narrower spots than
   the movie's (`simulation.narrowing`), which costs several dB; a blur gives them back.
 - **CSS** is the agreement of neighbouring frames. It is good when it is near the truth's own, not when it is high:
@@ -44,8 +47,7 @@ def write_report(cells: list[dict[str, Any]], frames: Path) -> None:
         chosen = [cell for cell in cells if cell["movie"] == movie]
         by_method = {name: [c for c in chosen if c["method"] == name] for name in order(chosen)}
         parts += [f"\n## {movie.capitalize()}\n", table(by_method)]
-        if halves := wedge_line(movie, by_method):
-            parts.append(halves)
+        parts += [line for line in (bound_line(movie), wedge_line(movie, by_method)) if line]
         picture = DOCS / "images" / "quality" / f"{movie.replace(' ', '-')}.png"
         if draw(movie, list(by_method), frames, picture) or picture.exists():
             parts.append(f"\n![The middle frame of the movie {movie}](images/quality/{picture.name})\n")
@@ -93,6 +95,14 @@ def gap(name: str, f1: dict[str, Any]) -> str:
     if f1["truth"] <= f1["raw"]:  # noise splits what is one spot in the clean movie: there is nothing to be closed
         return "–"
     return f"{100 * (f1[name] - f1['raw']) / (f1['truth'] - f1['raw']):.0f} %"
+
+
+def bound_line(movie: str) -> str:
+    if movie not in MOVIES:
+        return ""
+    pixel_pm = 1000 * MOVIES[movie].pixel_size_nm
+    one, five = (f"{pixel_pm * position_bound_px(MOVIES[movie], neighbours):.0f}" for neighbours in (0, 2))
+    return f"\nNo unbiased method locates a single atom better than {one} pm (mean) in one frame, {five} pm in five.\n"
 
 
 def wedge_line(movie: str, by_method: dict[str, list[dict[str, Any]]]) -> str:
