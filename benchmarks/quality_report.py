@@ -20,7 +20,6 @@ frames of 128 × 128 px, the sample movie 64. Every method runs in a process of 
 minutes. Where a method ran with several seeds, the table shows the mean and, in
 brackets, the smallest and the largest value. A method that is not in a table was not measured on that movie. The preset
 `default` is not: it differs from `compact` by a longer warm start, and does the same when both have eight minutes.
-`compact` on the movies *slow*, *single atoms* and *sample* is of a version without pretrained weights.
 
 - **F1** of atoms within 2.5 px of true ones, at the threshold that is best for each result; precision and recall at
   the same threshold. **Gap closed** is the share of the difference between the raw frames' F1 and the clean movie's
