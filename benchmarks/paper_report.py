@@ -25,8 +25,8 @@ those of [Quality](quality.md).
 
 The preset `paper` takes days without a GPU and was not measured here. These trainings stand beside each other:
 
-- **preset compact**: as `noise2atom train` used it on the day below, a warm start on simulated pairs, then at most {cycle}
-  steps of the cycle. On 2026-11-25 the warm start began with random weights, later with [pretrained
+- **preset compact**: as `noise2atom train` used it on the day below, a warm start on simulated pairs, then at most
+  {cycle} steps of the cycle. On 2026-11-25 the warm start began with random weights, later with [pretrained
   ones](method.md#deviations-from-the-paper).
 - **the cycle alone**: the same without the warm start, {alone} steps. Simulated pairs and hidden pixels still take part
   in the cycle.
