@@ -34,9 +34,6 @@ the median of all repeats, and as spread the smallest and the largest value; how
 repeat. What users wait for is part of a time: drawing crops and simulating images in a step; reading, normalising and
 copying a frame when it is denoised. Networks that are only applied have random weights. Goals are for two CPU cores, or
 for one GPU.
-
-Rows of 2026-11-25 on the training of `compact` are of a warm start that had batches of 8 pairs, now 4, and began with
-random weights.
 """
 COLUMNS = "| what | goal | measured | spread | against |\n|---|---|---|---|---|"
 SECTIONS = {"cpu": "On a CPU", "cuda": "On a GPU"}
