@@ -26,8 +26,8 @@ those of [Quality](quality.md).
 The preset `paper` takes days without a GPU and was not measured here. These trainings stand beside each other:
 
 - **preset compact**: as `noise2atom train` used it on the day below, a warm start on simulated pairs, then at most
-  {cycle} steps of the cycle. On 2026-11-25 the warm start began with random weights, later with [pretrained
-  ones](method.md#deviations-from-the-paper).
+  {cycle} steps of the cycle. In the pictures of fig. 5 and 6 the warm start began with random weights (F1 0.849 and
+  0.904) instead of [pretrained ones](method.md#deviations-from-the-paper).
 - **the cycle alone**: the same without the warm start, {alone} steps. Simulated pairs and hidden pixels still take part
   in the cycle.
 - **the paper's losses**: the cycle alone without anything else that is not in the paper: no pairs, no hidden pixels,
