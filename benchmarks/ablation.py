@@ -7,18 +7,16 @@ Most gains in docs/method.md are differences between two such runs, one of them 
 
 import argparse
 
-import numpy as np
 from quality import load
 from quality_movies import MOVIES
 
-from napari_noise2atom.baselines.noise2atom import apply
+from napari_noise2atom.baselines.noise2atom import apply, train_to_end
 from napari_noise2atom.cli.overrides import assigned, override
 from napari_noise2atom.estimate import propose
 from napari_noise2atom.metrics import Truth, score_movie
 from napari_noise2atom.modelfile import TrainedModel
 from napari_noise2atom.movie import Movie
-from napari_noise2atom.settings import CompareSettings, Settings, preset
-from napari_noise2atom.training import train
+from napari_noise2atom.settings import CompareSettings, preset
 
 SHOWN = ("f1", "precision", "recall", "error_px", "false_per_frame", "css", "psnr_db")
 
@@ -29,8 +27,10 @@ def main() -> None:
     for name in options.movies:
         movie, truth = load(name)
         settings = override(propose(movie, preset(options.preset))[0], {"run": run}, assigned(options.set))
-        model, steps = trained(movie, settings)
-        print(f"{name}, {' '.join(options.set) or 'as it is'}: {steps} steps, {scores(movie, truth, model, options)}")
+        model = train_to_end(movie, settings, lambda share: None)
+        changes = " ".join(options.set) or "as it is"
+        steps = model.provenance["steps"]
+        print(f"{name}, {changes}: {steps} steps, {scores(movie, truth, model, options)}", flush=True)
 
 
 def parse() -> argparse.Namespace:
@@ -44,19 +44,9 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def trained(movie: Movie, settings: Settings) -> tuple[TrainedModel, int]:
-    """Train to the end; return the model that is kept, and how many steps were done."""
-    events = train(movie, settings)
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as end:
-            return end.value, event.step
-
-
 def scores(movie: Movie, truth: Truth, model: TrainedModel, options: argparse.Namespace) -> str:
     denoised = apply(movie, model, CompareSettings(threads=options.threads), lambda share: None)
-    summary = score_movie(movie.with_data(np.asarray(denoised), "denoised"), raw=movie, truth=truth).summary
+    summary = score_movie(movie.with_data(denoised, "denoised"), raw=movie, truth=truth).summary
     return ", ".join(f"{name} {summary[name]:.3f}" for name in SHOWN)
 
 

@@ -16,7 +16,7 @@ from napari_noise2atom.training import train
 
 from .method import Progress
 
-__all__ = ["apply", "compact", "default", "paper"]
+__all__ = ["apply", "compact", "default", "paper", "train_to_end"]
 
 TRAINING_SHARE = 0.95
 """Of the time, for the progress that is told."""
@@ -37,7 +37,7 @@ def _train_and_apply(
 ) -> NDArray[np.float32]:
     """Train a preset with what the movie tells, as ``noise2atom train`` does, and denoise with the best model."""
     proposed, _ = propose(movie, preset(name))
-    model = _train(movie, _limited(proposed, settings), lambda share: progress(TRAINING_SHARE * share))
+    model = train_to_end(movie, _limited(proposed, settings), lambda share: progress(TRAINING_SHARE * share))
     return apply(movie, model, settings, lambda share: progress(TRAINING_SHARE + (1 - TRAINING_SHARE) * share))
 
 
@@ -48,7 +48,8 @@ def _limited(proposed: Settings, settings: CompareSettings) -> Settings:
     return proposed.model_copy(update={"run": proposed.run.model_copy(update=limits)})
 
 
-def _train(movie: Movie, settings: Settings, progress: Progress) -> TrainedModel:
+def train_to_end(movie: Movie, settings: Settings, progress: Progress) -> TrainedModel:
+    """Train with nobody looking on but the progress; return the model that is kept."""
     events = train(movie, settings)
     while True:
         try:
