@@ -19,6 +19,7 @@ from napari_noise2atom.modelfile import Normalisation, TrainedModel
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import PaperGenerator, build_s2c, frozen_statistics, mixed_precision
 from napari_noise2atom.settings import NetworkSettings, Settings
+from napari_noise2atom.windows import FrameWindows
 
 NORMALISATION = Normalisation(100, 1000)
 
@@ -75,7 +76,7 @@ def test_lazy_movie_reads_nothing_until_asked_and_keeps_calibration() -> None:
     assert (movie.name, movie.pixel_size_nm, movie.frame_time_s) == ("lazy denoised", 0.05, 0.1)
     assert not reads.count.any()
     movie.frame(0)
-    assert reads.count.tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert reads.count.tolist() == [1, 1, 1, 1, 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("chunk", [1, 3])
@@ -117,11 +118,11 @@ def test_computes_what_the_network_says() -> None:
     assert float(expected.std()) > 0.02
 
 
-def test_the_movie_goes_on_in_its_mirror_image() -> None:
+def test_frames_near_an_end_see_the_nearest_frames_that_there_are() -> None:
     frames = make_frames(6)
-    extended = np.concatenate([frames[2:0:-1], frames, frames[-2:-4:-1]])
-    inner = run(Movie(extended), make_model(), *range(2, 8))
-    np.testing.assert_allclose(run(Movie(frames), make_model()), inner, atol=1e-6)
+    result = run(Movie(frames), make_model())
+    for index, window in ((0, [4, 3, 0, 1, 2]), (1, [4, 0, 1, 2, 3]), (4, [2, 3, 4, 5, 1]), (5, [3, 4, 5, 2, 1])):
+        np.testing.assert_allclose(result[index], run(Movie(frames[window]), make_model(), 2)[0], atol=1e-6)
 
 
 def test_movie_shorter_than_the_window() -> None:
@@ -135,12 +136,30 @@ def test_bad_frames_do_not_spoil_their_neighbours(broken: float) -> None:
     frames[5, :3, :3] = np.nan
     result = run(Movie(frames), make_model())
     assert np.isfinite(result).all()
-    # Frame 3 sees itself in place of 4 and 5; frame 6 likewise.
-    repaired = frames.copy()
-    repaired[4] = repaired[5] = frames[3]
-    np.testing.assert_allclose(result[2:4], run(Movie(repaired), make_model(), 2, 3), atol=1e-6)
-    repaired[4] = repaired[5] = frames[6]
-    np.testing.assert_allclose(result[6:8], run(Movie(repaired), make_model(), 6, 7), atol=1e-6)
+    windows = {2: [0, 1, 2, 3, 6], 3: [1, 2, 3, 0, 6], 6: [2, 3, 6, 7, 8], 7: [3, 6, 7, 8, 2]}
+    for index, window in windows.items():
+        np.testing.assert_allclose(result[index], run(Movie(frames[window]), make_model(), 2)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 9])
+@pytest.mark.parametrize("frames_in", [3, 5, 7])
+@pytest.mark.parametrize("bad", [(), (1,), (0, 2)])
+def test_no_frame_is_its_own_neighbour(count: int, frames_in: int, bad: tuple[int, ...]) -> None:
+    frames = np.arange(4 * count, dtype=np.float32).reshape(count, 2, 2)
+    for index in bad[: count - 2]:
+        frames[index] = np.nan
+    good = [index for index in range(count) if np.isfinite(frames[index]).all()]
+    windows = FrameWindows(Movie(frames), frames_in, 0.0)
+    for index in good:
+        seen = [int(frame[0, 0]) // 4 for frame in windows(index)]
+        middle = frames_in // 2
+        assert seen[middle] == index
+        assert set(seen) <= set(good)
+        assert index not in seen[:middle] + seen[middle + 1 :]
+        for offset in range(-middle, middle + 1):
+            if index + offset in good:
+                assert seen[middle + offset] == index + offset
+        assert len(set(seen)) == min(frames_in, len(good)), "none is seen twice while there are others"
 
 
 def test_a_bad_frame_sees_only_itself() -> None:

@@ -2,7 +2,6 @@
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterable
 from threading import Lock
 from typing import NamedTuple
 
@@ -37,9 +36,8 @@ class FrameWindows:
     def __call__(self, index: int) -> list[NDArray[np.generic]]:
         """Return the raw frames around one, each of shape (y, x).
 
-        At the ends, the movie goes on in its mirror image: a repeated end frame would make its noise look as lasting as
-        an atom. A bad neighbour is replaced by the frame before it, seen from the middle; a bad frame in the middle
-        stands alone.
+        In place of a neighbour that is bad or beyond an end, the nearest frame that is not in the window yet is seen:
+        noise that is seen twice would look as lasting as an atom. A bad frame in the middle stands alone.
 
         Raises
         ------
@@ -51,21 +49,23 @@ class FrameWindows:
         reach, centre = self._reach, self._raw[index]
         if centre.bad:
             return [_finite(centre.grey, self._substitute)] * (2 * reach + 1)
-        earlier = self._outward(centre, range(index - 1, index - reach - 1, -1))
-        later = self._outward(centre, range(index + 1, index + reach + 1))
-        return [*reversed(earlier), centre.grey, *later]
+        offsets = sorted((offset for offset in range(-reach, reach + 1) if offset), key=abs)
+        seen = {offset: frame for offset in offsets if (frame := self._good(index + offset)) is not None}
+        missing = [offset for offset in offsets if offset not in seen]
+        further = self._further(index, len(missing))
+        substitutes = itertools.chain(further, itertools.cycle([*seen.values(), *further] or [centre]))
+        seen |= {0: centre} | dict(zip(missing, substitutes, strict=False))
+        return [seen[offset].grey for offset in sorted(seen)]
 
-    def _outward(self, centre: "_Raw", indices: Iterable[int]) -> list[NDArray[np.generic]]:
-        """Return neighbours from the centre outward; the one before takes the place of a bad one."""
-        there = (self._raw[_mirrored(index, len(self._raw))] for index in indices)
-        chain = itertools.accumulate(there, lambda before, frame: before if frame.bad else frame, initial=centre)
-        return [frame.grey for frame in chain][1:]
+    def _good(self, index: int) -> "_Raw | None":
+        frame = self._raw[index] if 0 <= index < len(self._raw) else None
+        return None if frame is None or frame.bad else frame
 
-
-def _mirrored(index: int, length: int) -> int:
-    """Return the frame at an index, be it before the first or behind the last; no frame follows itself."""
-    period = max(1, 2 * (length - 1))
-    return length - 1 - abs(length - 1 - index % period)
+    def _further(self, index: int, number: int) -> list["_Raw"]:
+        """Return so many good frames from beyond a window, the nearest first, or fewer if there are fewer nearby."""
+        places = (index + side * step for step in range(self._reach + 1, 4 * self._reach + 1) for side in (-1, 1))
+        good = (frame for place in places if (frame := self._good(place)) is not None)
+        return list(itertools.islice(good, number))
 
 
 class _Raw(NamedTuple):
