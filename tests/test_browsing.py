@@ -91,6 +91,17 @@ def test_frames_ahead_are_computed_in_the_direction_of_browsing(frames, gate):
     assert gate.order[2:] == [18, 17, 16, 15]
 
 
+def test_playing_keeps_ahead(frames, gate):
+    """A look at a frame that is there moves what is ahead on."""
+    array = browsed(frames)
+    array[20, :, :]
+    array[21, :, :]
+    gate.let(2 + AHEAD)
+    assert (array[22, :, :] == 23).all()
+    gate.let(1)
+    assert gate.order[-1] == 22 + AHEAD
+
+
 def test_a_frame_is_computed_once(frames, gate):
     array = browsed(frames)
     array[3, :, :]

@@ -75,6 +75,7 @@ class BackgroundFrames:
             self._foresee(index)
             if there is None and index not in self._failed:
                 self._ask(self._seen, index)
+            self._change.notify_all()  # there may be frames ahead to compute
         return there
 
     def peek(self, index: int) -> Frame | None:

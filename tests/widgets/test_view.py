@@ -99,6 +99,16 @@ def test_it_comes_back_for_the_layers_that_are_left(viewer, raw, arranged, views
     assert (after["grid"], after["camera"]) == (before["grid"], before["camera"])
 
 
+def test_nothing_is_left_to_come_back_when_all_layers_are_gone(viewer, raw, denoised, views):
+    views.side_by_side(raw)
+    viewer.layers.clear()
+    views.restore()
+    assert not views.active
+    assert not views.side_by_side_active
+    assert not viewer.canvas.grid.enabled
+    views.restore()
+
+
 def test_flip_shows_one_and_then_the_other(viewer, raw, denoised, arranged, views):
     shown = []
     for _ in range(4):

@@ -128,8 +128,8 @@ class Noise2AtomDock(QWidget):
     def _look_for_window(self) -> None:
         """Stop all work if there is no window any more."""
         if self.parent() is None and self in _OPEN:
-            self.views.restore()
             self.close_jobs()
+            self.views.restore()
             self.deleteLater()
 
     def close_jobs(self) -> None:

@@ -93,9 +93,10 @@ class Views(QObject):
     def restore(self) -> None:
         """Bring back the view that the user had, for all layers that are still there."""
         before, self._before = self._before, None
-        if self._linked:
-            unlink_layers([layer for layer in self._linked if layer in self._viewer.layers], ("gamma",))
-        self._linked, self._flipped = [], None
+        linked, self._linked = [layer for layer in self._linked if layer in self._viewer.layers], []
+        self._flipped = None
+        if linked:
+            unlink_layers(linked, ("gamma",))
         if before is None:
             return
         for layer in self._viewer.layers:
