@@ -6,7 +6,15 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from napari_noise2atom import settings as module
-from napari_noise2atom.settings import PRESETS, CleanSettings, MovieSettings, NetworkSettings, Settings, preset
+from napari_noise2atom.settings import (
+    PRESETS,
+    CleanSettings,
+    DetectorSettings,
+    MovieSettings,
+    NetworkSettings,
+    Settings,
+    preset,
+)
 
 MODELS = [getattr(module, name) for name in module.__all__ if name.endswith("Settings")]
 FIELDS = [pytest.param(model, name, id=f"{model.__name__}.{name}") for model in MODELS for name in model.model_fields]
@@ -157,3 +165,9 @@ def test_impossible_clean_images_are_refused(values, message):
 def test_an_even_number_of_frames_is_refused():
     with pytest.raises(ValidationError, match="odd number of frames"):
         NetworkSettings(frames_in=4)
+
+
+@pytest.mark.parametrize("limits", [{"floor_counts": -1}, {"saturation_counts": 70000}])
+def test_simulated_movies_have_16_bits(limits):
+    with pytest.raises(ValidationError, match="leave 16 bits; expected values from 0 to 65535"):
+        MovieSettings(detector=DetectorSettings(**limits))

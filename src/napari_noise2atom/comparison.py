@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from .baselines import METHODS, Progress, UnavailableError
 from .events import Command
@@ -168,10 +169,8 @@ class _Bench:
             raise ValueError(
                 f"{movie.name}: has the shape {movie.shape}, the truth {truth.clean.shape}; expected the same"
             )
-        bad = require_usable(movie, 1)
-        good = np.setdiff1d(np.arange(len(movie)), bad)
-        nearest = good[np.abs(good - np.arange(len(movie))[:, np.newaxis]).argmin(axis=1)]
-        return cls(movie, movie.with_data(movie.data[nearest]) if bad else movie, bad, settings, truth)
+        bad = require_usable(movie)
+        return cls(movie, _without(movie, bad) if bad else movie, bad, settings, truth)
 
     def denoise(self, job: _Job, progress: Progress) -> Movie:
         """Return a method's result, with raw frames where those are bad."""
@@ -187,6 +186,14 @@ class _Bench:
 
     def score(self, movie: Movie, progress: Callable[[], None]) -> Scores:
         return score_movie(movie, raw=self.raw, truth=self.truth, progress=lambda done, total: progress())
+
+
+def _without(movie: Movie, bad: tuple[int, ...]) -> Movie:
+    """Return the movie with the nearest good frames in the place of bad ones."""
+    is_bad = np.zeros(len(movie), bool)
+    is_bad[list(bad)] = True
+    nearest = distance_transform_edt(is_bad, return_distances=False, return_indices=True)[0]
+    return movie.with_data(movie.data[nearest])
 
 
 class _StoppedError(Exception):

@@ -153,6 +153,16 @@ class MovieSettings(_Group):
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of all random numbers."""
 
+    @model_validator(mode="after")
+    def _grey_values_have_16_bits(self) -> Self:
+        floor, saturation = self.detector.floor_counts, self.detector.saturation_counts
+        if floor < 0 or saturation > 65535:
+            raise ValueError(
+                f"detector.floor_counts {floor:g} and detector.saturation_counts {saturation:g} leave 16 bits; "
+                "expected values from 0 to 65535"
+            )
+        return self
+
 
 class NetworkSettings(_Group):
     """The generators."""
@@ -229,7 +239,7 @@ class TrainingSettings(_Group):
 
 
 class RunSettings(_Group):
-    """How a run is carried out; nothing here changes what is learned, except the seed and rounding."""
+    """How a run is carried out: how long, with what random numbers, and where."""
 
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of all random numbers."""

@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
+from napari_noise2atom.estimate import propose
 from napari_noise2atom.estimate.noise import measure_noise, recorded_range, undo_afterglow
 from napari_noise2atom.estimate.sample import sample_runs
-from napari_noise2atom.settings import DetectorSettings
+from napari_noise2atom.movie import Movie
+from napari_noise2atom.settings import DetectorSettings, preset
 from napari_noise2atom.simulate.detector import record
+from napari_noise2atom.simulate.pairs import simulate_pairs
 
 OFFSET, GAIN = 115, 300
 
@@ -59,3 +63,21 @@ def test_saturated_pixels_do_not_spoil_the_noise(simulated):
     )
     assert limited.afterglow == pytest.approx(open_range.afterglow, abs=0.03)
     assert limited.offset_counts == pytest.approx(open_range.offset_counts, abs=0.15 * GAIN)
+
+
+@pytest.mark.parametrize("afterglow", [0.0, 0.3])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_noise_that_does_not_grow_with_the_brightness_is_read_out_noise(simulated, afterglow, sign):
+    """Pairs that are simulated so have the movie's grey values, whatever an electron may be."""
+    clean = simulated().clean
+    noise = np.random.default_rng(0).normal(0, 0.1 * clean.max(), clean.shape)
+    noise = np.sqrt((1 + afterglow) / (1 - afterglow)) * lfilter([1 - afterglow], [1, -afterglow], noise, axis=-1)
+    movie = Movie((700 + sign * 1000 * (clean + noise) / clean.max()).astype(np.float32))
+    found = measure_noise(sample_runs(movie))
+    assert found.read_noise_counts == pytest.approx(100, rel=0.05)
+    settings, _ = propose(movie, preset("compact"))
+    noisy = simulate_pairs(16, 64, settings, np.random.default_rng(0)).noisy
+    recorded = movie.data[::4]
+    spread = float(recorded.std())
+    assert noisy.mean() == pytest.approx(float(recorded.mean()), abs=2 * spread)
+    assert noisy.std() == pytest.approx(spread, rel=1.2)

@@ -112,3 +112,10 @@ def test_the_critics_scores_are_not_rounded() -> None:
             scores = critic(torch.randn(8, 1, 32, 32))
     assert scores.dtype == torch.float32
     assert len(scores.unique()) == 8
+
+
+def test_low_pass_sums_in_full_precision() -> None:
+    images = 0.02 * torch.randn(2, 1, 64, 64, generator=torch.Generator().manual_seed(0)) + 0.5
+    with torch.autocast("cpu", torch.bfloat16):
+        found = LowPass()(images)
+    torch.testing.assert_close(found, LowPass()(images))

@@ -116,3 +116,20 @@ def test_a_cluster_moves_as_one_and_trembles() -> None:
     onward = [np.corrcoef(steps[kind][:, 0].ravel(), steps[kind][:, 1].ravel())[0, 1] for kind in (alone, follows)]
     assert abs(onward[0]) < 0.15
     assert onward[1] < -0.2
+
+
+def test_as_many_atoms_as_are_asked_for_and_no_range() -> None:
+    one = settings()
+    simulation = one.simulation.model_copy(update={"positions_min": 30, "positions_max": 30})
+    pairs = simulate_pairs(4, 64, one.model_copy(update={"simulation": simulation}), np.random.default_rng(0))
+    assert (pairs.clean.max(axis=(1, 2)) > -0.5).all()
+
+
+def test_a_wedge_has_no_direction() -> None:
+    slopes = []
+    for gradient in (-1.5, 1.5):
+        wedged = settings(SceneSettings(atom_peak_e=1e-6, background_e=50, background_gradient=gradient))
+        noisy = simulate_pairs(40, 32, wedged, np.random.default_rng(3)).noisy.mean(axis=1)
+        sides = np.abs(noisy[:, :, 16:].mean(axis=(1, 2)) - noisy[:, :, :16].mean(axis=(1, 2)))
+        slopes.append(float((sides / noisy.mean(axis=(1, 2))).mean()))
+    assert slopes[0] == pytest.approx(slopes[1], rel=0.05)

@@ -1,5 +1,6 @@
 """The known failures: told, and repaired."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,13 +87,13 @@ def upright(proposed: Settings) -> Settings:
     return changed(proposed, FAST, longer, {"run": {"preview_every_s": 0.2}})
 
 
-def sabotaged(monkeypatch: pytest.MonkeyPatch, spoil: Any) -> None:
-    """Let something happen to the networks at the second step of the cycle, once."""
+def sabotaged(monkeypatch: pytest.MonkeyPatch, spoil: Any, at: int = 1) -> None:
+    """Let something happen to the networks at a step of the cycle, once."""
     intact = Learner.cycle_step
 
     def cycle_step(self: Learner, step: int) -> dict[str, float]:
         losses = intact(self, step)
-        if step == 1 and self.attempt == 0:
+        if step == at and self.attempt == 0:
             with torch.no_grad():
                 for network in (self.s2c, self.average):
                     spoil(network.head[-1])
@@ -194,5 +195,42 @@ def test_a_loss_that_is_not_finite_changes_nothing(
 
     monkeypatch.setattr(Learner, "_pairs_losses", pairs_losses)
     events, model = collect(train(movie, upright))
-    assert any(isinstance(event, Alarm) and event.kind == "non-finite" for event in events)
+    alarms = [event for event in events if isinstance(event, Alarm) and event.kind == "non-finite"]
+    assert alarms
+    assert "the step was left out" in alarms[0].message
+    assert not any("repaired" in alarm.message for alarm in alarms), "single steps are no reason to go back"
     assert all(bool(weight.isfinite().all()) for weight in model.weights.values())
+
+
+@pytest.mark.parametrize("guards", [True, False])
+def test_weights_that_are_not_finite_are_replaced_and_told(
+    monkeypatch: pytest.MonkeyPatch, movie: Movie, upright: Settings, guards: bool
+) -> None:
+    intact = Learner.warm_step
+
+    def warm_step(self: Learner, step: int, progress: float) -> dict[str, float]:
+        if step == 20 and self.attempt == 0:
+            with torch.no_grad():
+                self.s2c.stem[0].weight.fill_(float("nan"))  # type: ignore[union-attr,operator,index]
+        return intact(self, step, progress)
+
+    monkeypatch.setattr(Learner, "warm_step", warm_step)
+    events, model = collect(train(movie, changed(upright, {"training": {"guards": guards}})))
+    messages = [event.message for event in events if isinstance(event, Alarm) and event.kind == "non-finite"]
+    assert len(messages) == 2
+    assert "5 times in a row; repaired" in messages[1]
+    assert all(bool(weight.isfinite().all()) for weight in model.weights.values())
+
+
+def test_after_a_resume_a_repair_goes_back_to_a_good_state(
+    monkeypatch: pytest.MonkeyPatch, movie: Movie, upright: Settings, tmp_path: Path
+) -> None:
+    events, _ = collect(train(movie, upright, run=tmp_path))
+    assert not any(isinstance(event, Alarm) for event in events)
+    sabotaged(monkeypatch, invert, at=12)
+    longer = changed(upright, {"training": {"epochs": 10}, "run": {"preview_every_s": 1e-3}})
+    events, model = collect(train(movie, longer, run=tmp_path, resume=True))
+    repairs = [event.message for event in events if isinstance(event, Alarm) and "repaired" in event.message]
+    assert repairs
+    assert all(message.endswith("from the last good state") for message in repairs)
+    assert model.provenance["score low-pass correlation"] > 0.5  # type: ignore[operator]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.training.patches import Patches, hidden_places, hide, measure_normalisation
 
@@ -17,7 +18,7 @@ def test_windows_hold_neighbours_in_order() -> None:
     normalisation = measure_normalisation(movie)
     patches = Patches.of(movie, (2, 5), 3, normalisation)
     np.testing.assert_allclose(patches.windows[0], normalisation.apply(movie.frames([1, 2, 3])))
-    np.testing.assert_allclose(patches.windows[1], normalisation.apply(movie.frames([4, 5, 4])))
+    np.testing.assert_allclose(patches.windows[1], normalisation.apply(movie.frames([4, 5, 3])))
 
 
 def test_large_frames_are_cut() -> None:
@@ -78,3 +79,15 @@ def test_what_afterglow_reaches_is_hidden_too() -> None:
         assert hidden[rows[inside], columns[inside] + shift].all()
     assert judged.sum() > 10
     assert hidden.float().mean() < 0.25
+
+
+def test_crops_may_be_as_large_as_the_frames_allow() -> None:
+    movie = Movie(np.random.default_rng(0).random((3, 300, 400), np.float32))
+    patches = Patches.of(movie, (1,), 1, measure_normalisation(movie), np.random.default_rng(1), 288)
+    assert patches.draw(2, 288, True, np.random.default_rng(0)).shape == (2, 1, 288, 288)
+
+
+def test_a_movie_with_hardly_an_electron_is_not_blown_up() -> None:
+    data = np.zeros((6, 64, 64), np.uint16)
+    data[:, 10, 20] = 5
+    assert measure_normalisation(Movie(data)) == Normalisation(0, 5)

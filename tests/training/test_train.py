@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 import torch
+from numpy.typing import NDArray
 from small_runs import FAST, changed, collect, files, same_weights
 
 from napari_noise2atom.events import Alarm, Checkpointed, Command, Finished, Paused, Preview, Score, Started, Step
@@ -21,7 +24,9 @@ from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator
 from napari_noise2atom.settings import Settings, preset
 from napari_noise2atom.training import load_run_settings, train
+from napari_noise2atom.training.pace import Pace
 from napari_noise2atom.training.probe import Probe, ProbeScores
+from napari_noise2atom.training.runfolder import Progress
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +277,37 @@ def test_what_cannot_be_resumed_is_said(movie: Movie, fast: Settings, tmp_path: 
         next(train(movie, changed(fast, {"network": {"channels": 12}}), run=tmp_path / "run", resume=True))
     with pytest.raises(ValueError, match="no settings"):
         load_run_settings(tmp_path)
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + 1], ids=["shorter", "brighter"])
+def test_a_run_is_not_resumed_with_another_movie(
+    movie: Movie, fast: Settings, tmp_path: Path, change: Callable[[NDArray[Any]], NDArray[Any]]
+) -> None:
+    collect(train(movie, fast, run=tmp_path), stop_at=6)
+    before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+    with pytest.raises(ValueError, match=f"{tmp_path} was trained on another movie than other"):
+        next(train(movie.with_data(change(np.asarray(movie.data)), "other"), fast, run=tmp_path, resume=True))
+    assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"simulation": {"crop_px": 24}}, "crop_px 24 is smaller than training.low_pass_px 33"),
+        ({"simulation": {"crop_px": 72, "lattice_px": 80}}, "frames of 64 × 64 px are smaller than a training crop"),
+    ],
+)
+def test_crops_that_do_not_fit_are_refused_before_the_warm_start(
+    movie: Movie, fast: Settings, changes: dict[str, dict[str, Any]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        next(train(movie, changed(fast, changes)))
+
+
+def test_without_a_share_of_the_minutes_there_is_no_warm_start() -> None:
+    settings = changed(preset("compact"), {"warm_start": {"share": 0.0}, "run": {"max_minutes": 10.0}})
+    pace = Pace(settings, Progress([], seconds=1.0), 100)
+    assert pace.warm_is_over
 
 
 def test_bad_frames_are_told_and_left_out(movie: Movie, fast: Settings) -> None:

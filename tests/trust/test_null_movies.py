@@ -75,6 +75,26 @@ def test_the_noise_model_has_the_film_of_the_settings(simulated, settings):
     np.testing.assert_allclose(np.polyfit(np.linspace(-0.5, 0.5, 64), electrons, 1), (1, 1), atol=0.15)
 
 
+def test_the_noise_model_has_whole_counts_only_where_the_movie_has(simulated, settings):
+    """A movie that was scaled to [0, 1] has less than one count."""
+    small = settings.model_copy(
+        update={
+            "detector": settings.detector.model_copy(
+                update={
+                    name: getattr(settings.detector, name) / 4095
+                    for name in ("offset_counts", "gain_counts", "read_noise_counts", "saturation_counts")
+                }
+            )
+        }
+    )
+    scaled = simulated.noisy.with_data(np.asarray(simulated.noisy.data, np.float32) / 4095)
+    null = null_movie("noise model", scaled, small).frame(0)
+    assert len(np.unique(null)) > 1000
+    whole = null_movie("noise model", simulated.noisy, settings).frame(0)
+    np.testing.assert_allclose(null.mean() * 4095, whole.mean(), rtol=0.02)
+    np.testing.assert_array_equal(whole, whole.round())
+
+
 def test_frames_are_made_when_they_are_asked_for(settings):
     """A movie of a thousand large frames is nothing until then."""
     import dask.array as da

@@ -14,7 +14,7 @@ __all__ = ["gaussian_2d", "gaussian_3d", "median", "raw", "temporal_mean"]
 
 def raw(movie: Movie, settings: CompareSettings, progress: Progress) -> NDArray[np.float32]:
     """Return the movie as it is, the measure of all gains."""
-    frames = np.asarray(movie.data, dtype=np.float32)
+    frames = np.array(movie.data, dtype=np.float32)  # a copy, which others may change
     progress(1.0)
     return frames
 

@@ -25,6 +25,10 @@ SLACK = 1.3
 ASSUMED_PULSE_SHAPE = 4.0
 """Where there is no afterglow that tells shot noise from read-out noise."""
 LEAST_AFTERGLOW = 0.08
+MOST_ABOVE_OFFSET = 2.0
+"""Mean level above the offset, in spreads of the grey values, beyond which shot noise and constant noise are alike."""
+SHOT_SHARE = 0.01
+"""Variance of shot noise over the spread of the grey values, relative to that of constant noise, where none is seen."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def measure_noise(runs: NDArray[np.float32]) -> Noise:
     Returns
     -------
     Noise
+        Where the noise does not grow with the brightness, all of it is read-out noise, and electrons are nominal.
     """
     covariance = _noise_along_x(runs)
     afterglow, shot = _decay(covariance)
@@ -75,8 +80,20 @@ def measure_noise(runs: NDArray[np.float32]) -> Noise:
         gain = by_variance / (1 + 1 / ASSUMED_PULSE_SHAPE)
         expected = gain * (1 + 2 / ASSUMED_PULSE_SHAPE)
         read = float(np.clip(variance[0] - third[0] / expected, 0, 0.98 * variance[0]))
-    offset = float(np.mean(mean - (variance - read) / (by_variance * f2)))
-    return Noise(offset, gain, 1 / (by_variance / gain - 1), afterglow, float(np.sqrt(read)))
+    above_offset = float(np.mean(variance - read)) / (by_variance * f2)
+    spread = float(np.ptp(np.quantile(runs, (0.001, 0.999)))) or float(np.ptp(runs))
+    if above_offset > MOST_ABOVE_OFFSET * spread:
+        return _read_out_noise_alone(mean, variance, spread, afterglow)
+    return Noise(float(mean.mean()) - above_offset, gain, 1 / (by_variance / gain - 1), afterglow, float(np.sqrt(read)))
+
+
+def _read_out_noise_alone(
+    mean: NDArray[np.float64], variance: NDArray[np.float64], spread: float, afterglow: float
+) -> Noise:
+    """Return the noise of a movie that tells no electrons: the darkest places have none, an atom has very many."""
+    level = float(variance.mean())
+    gain = SHOT_SHARE * level / spread
+    return Noise(float(mean.min()), gain, ASSUMED_PULSE_SHAPE, afterglow, float(np.sqrt(level)))
 
 
 def recorded_range(runs: NDArray[np.float32]) -> tuple[float, float]:

@@ -41,15 +41,13 @@ def find_bad_frames(movie: Movie, indices: Iterable[int] | None = None) -> tuple
     return tuple(bad)
 
 
-def require_usable(movie: Movie, crop_px: int) -> tuple[int, ...]:
+def require_usable(movie: Movie) -> tuple[int, ...]:
     """Return the numbers of bad frames of a movie that can be learned from.
 
     Parameters
     ----------
     movie : Movie
         The movie; every frame is looked at.
-    crop_px : int
-        Side of the square training crops [px].
 
     Returns
     -------
@@ -59,18 +57,12 @@ def require_usable(movie: Movie, crop_px: int) -> tuple[int, ...]:
     Raises
     ------
     ValueError
-        If a frame is smaller than a crop, or fewer than two frames carry an image.
+        If fewer than two frames carry an image.
     """
-    frames, rows, columns = movie.shape
-    if min(rows, columns) < crop_px:
-        raise MovieFileError(
-            f"{movie.name}: its frames of {rows} × {columns} pixels are smaller than the crops of {crop_px} × "
-            f"{crop_px}; choose smaller crops"
-        )
     bad = find_bad_frames(movie)
-    if frames - len(bad) < 2:
+    if len(movie) - len(bad) < 2:
         raise MovieFileError(
-            f"{movie.name}: {len(bad)} of {frames} frames hold a single grey value, NaN or infinity; expected at least "
-            "two frames with an image, check the recording"
+            f"{movie.name}: {len(bad)} of {len(movie)} frames hold a single grey value, NaN or infinity; expected at "
+            "least two frames with an image, check the recording"
         )
     return bad

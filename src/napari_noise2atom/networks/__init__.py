@@ -1,7 +1,5 @@
 """Networks: two generators, the critic, the low-pass. No training loop, no files."""
 
-from torch import nn
-
 from napari_noise2atom.settings import NetworkSettings
 
 from .compact import CompactGenerator
@@ -24,7 +22,6 @@ __all__ = [
     "build_c2s",
     "build_critic",
     "build_s2c",
-    "count_parameters",
     "frozen_statistics",
     "limited_threads",
     "mixed_precision",
@@ -90,8 +87,3 @@ def build_critic(settings: NetworkSettings, size_px: int) -> Critic:
     Critic
     """
     return Critic(size_px) if settings.architecture == "paper" else Critic(size_px, (16, 16, 32, 32))
-
-
-def count_parameters(network: nn.Module) -> int:
-    """Return the number of trainable parameters."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -35,6 +35,7 @@ class LowPass(nn.Module):
                 f"got images of {images.shape[-2]} × {images.shape[-1]} px; the low-pass needs at least "
                 f"{self.size_px} px on each side"
             )
-        # A Gaussian separates: 2 × 33 multiplications a pixel instead of 33².
-        rows = F.conv2d(images, self.kernel.view(1, 1, -1, 1))
-        return F.conv2d(rows, self.kernel.view(1, 1, 1, -1))
+        # A Gaussian separates: 2 × 33 multiplications a pixel instead of 33². bfloat16 is too coarse for such sums.
+        with torch.autocast(images.device.type, enabled=False):
+            rows = F.conv2d(images.float(), self.kernel.view(1, 1, -1, 1))
+            return F.conv2d(rows, self.kernel.view(1, 1, 1, -1))

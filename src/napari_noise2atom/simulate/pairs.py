@@ -122,11 +122,12 @@ def _places(
     """Draw atoms in clusters and alone, few or many."""
     clean = settings.simulation
     area = (side_px / clean.lattice_px) ** 2
-    expected = area * _log_uniform(1.4 * clean.positions_min, 1.1 * clean.positions_max, n, rng)
+    fewest, most = 1.4 * clean.positions_min, 1.1 * clean.positions_max
+    expected = area * _log_uniform(min(fewest, most), max(fewest, most), n, rng)
     number = rng.poisson(expected)
-    most = max(1, int(number.max()))
-    positions = rng.uniform(0, side_px, (n, most, 2))
-    leader = np.tile(np.arange(most), (n, 1))
+    atoms = np.arange(max(1, int(number.max())))
+    positions = rng.uniform(0, side_px, (n, len(atoms), 2))
+    leader = np.tile(atoms, (n, 1))
     bond = np.sqrt(variance) * rng.uniform(*BOND_SIGMAS, n)
     clustered = np.round(number * rng.random(n)).astype(int)
     for image in range(n):
@@ -137,7 +138,6 @@ def _places(
             positions[image, members] = positions[image, first] + bond[image] * offsets
             leader[image, members] = first
             first = members.stop
-    atoms = np.arange(most)
     return _Places(positions, atoms < number[:, None], atoms < clustered[:, None], leader)
 
 
@@ -175,7 +175,7 @@ def _background(size: tuple[int, int], settings: Settings, rng: np.random.Genera
     """Draw a film: thinner or thicker, with a wedge of any direction, smooth or speckled."""
     scene = settings.scene
     level = scene.background_e * float(_log_uniform(*FILM, 1, rng)[0])
-    gradient = min(2.0, scene.background_gradient + 0.5) * rng.random()
+    gradient = min(2.0, abs(scene.background_gradient) + 0.5) * rng.random()
     texture = min(1.0, (2 * scene.background_texture + 0.05) * rng.random())
     plane = wedge(size, gradient, rng.uniform(0, 2 * np.pi))
     return np.float32(level) * plane * film(size, texture, rng)

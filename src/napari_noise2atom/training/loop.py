@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -132,7 +133,7 @@ class _Session:
         self.probe = Probe(Patches.of(movie, probed, frames_in, self.normalisation), self.device)
         self.previews = Previews(movie, self.probe, self.normalisation, frames_in, shown)
         self.learner = self._fresh_learner(0)
-        self.progress = Progress()
+        self.progress = Progress([*movie.shape, self.normalisation.low, self.normalisation.high])
         self.best: dict[str, Tensor] | None = None
         self.good: dict[str, Tensor] | None = None
         self.stopped = False
@@ -151,7 +152,13 @@ class _Session:
     def restore(self) -> None:
         """Go on where the folder's checkpoint is."""
         assert self.folder is not None
+        here = self.progress.movie
         state, best, self.progress = self.folder.load()
+        if not np.allclose(self.progress.movie, here, rtol=1e-6, atol=0):
+            raise ValueError(
+                f"{self.folder.path} was trained on another movie than {self.movie.name}; resume it with that one, or "
+                "start a new run"
+            )
         self.pace = self._fresh_pace()
         self.learner.attempt = self.progress.attempt
         try:
@@ -161,6 +168,8 @@ class _Session:
                 f"{self.folder.path} was trained with another network; resume it with its own settings"
             ) from error
         self.best = best or None
+        if not self.progress.best_failed:
+            self._keep_state()
 
     def stream(self) -> Stream:
         """Yield all events of the training."""
@@ -270,7 +279,12 @@ class _Session:
             return
         self.best = weights
         progress.best_step, progress.best_scores, progress.best_failed = progress.step, scores.values, failed
-        if self.settings.training.guards and not failed:
+        if not failed:
+            self._keep_state()
+
+    def _keep_state(self) -> None:
+        """Remember to what a repair goes back."""
+        if self.settings.training.guards:
             self.good = {name: tensor.clone() for name, tensor in self.learner.state().items()}
 
     def _react(self, kind: str, message: str) -> Stream:
@@ -280,10 +294,13 @@ class _Session:
         elif self.progress.repairs >= MOST_REPAIRS:
             yield from self._alarm(kind, f"{message}; {MOST_REPAIRS} repairs did not help, the best model is kept")
         else:
-            self.progress.repairs += 1
-            self.repair()
-            back = "the last good state" if self.good else "a fresh start"
-            yield from self._alarm(kind, f"{message}; repaired: training goes on from {back}")
+            yield from self._go_back(kind, message)
+
+    def _go_back(self, kind: str, message: str) -> Stream:
+        self.progress.repairs += 1
+        self.repair()
+        back = "the last good state" if self.good else "a fresh start"
+        yield from self._alarm(kind, f"{message}; repaired: training goes on from {back}")
 
     def repair(self) -> None:
         """Go back to the last good state, or begin afresh; random numbers are new in both cases."""
@@ -293,13 +310,11 @@ class _Session:
             self.learner.restore(self.good)
 
     def _non_finite(self, message: str, failures: int) -> Stream:
-        """Leave out a step whose loss is not finite: other random numbers next time, and another state if need be."""
+        """Leave out a step whose loss is not finite; if one follows the other, go back."""
+        self.pace.count_step()
         if failures == MOST_NON_FINITE // 2:
-            self.repair()
-        else:
-            self.progress.attempt += 1
-            self.learner.attempt = self.progress.attempt
-        if failures in (1, MOST_NON_FINITE):
+            yield from self._go_back("non-finite", f"{message}, {failures} times in a row")
+        elif failures in (1, MOST_NON_FINITE):
             yield from self._alarm(
                 "non-finite", f"{message}; the step was left out. Check the movie for extreme values"
             )

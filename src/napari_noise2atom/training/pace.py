@@ -74,7 +74,7 @@ class Pace:
     def warm_progress(self) -> float:
         """Share of the warm start that is over, by steps or by time, in [0, 1]."""
         warm = self.settings.warm_start
-        by_time = self.progress.seconds / (self._budget * warm.share) if self._budget * warm.share else 0.0
+        by_time = self.progress.seconds / max(self._budget * warm.share, 1e-9) if self._budget else 0.0
         return min(1.0, max(by_time, self.progress.step / max(1, warm.steps)))
 
     @property

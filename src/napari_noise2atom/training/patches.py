@@ -36,7 +36,7 @@ def measure_normalisation(movie: Movie, frames: int = 24) -> Normalisation:
     Returns
     -------
     Normalisation
-        The 1st and the 99.9th percentile.
+        The 1st and the 99.9th percentile; the smallest and the largest value, where these are one.
 
     Raises
     ------
@@ -49,8 +49,11 @@ def measure_normalisation(movie: Movie, frames: int = 24) -> Normalisation:
     ]
     if not good:
         raise ValueError(f"{movie.name}: found no usable frame; expected at least two")
-    low, high = np.quantile(np.stack(good), QUANTILES)
-    return Normalisation(float(low), float(max(high, low + 1e-6 * max(abs(low), 1e-6))))
+    values = np.stack(good)
+    low, high = np.quantile(values, QUANTILES)
+    if high - low <= 1e-6 * abs(low):  # hardly a pixel has an electron
+        low, high = values.min(), values.max()
+    return Normalisation(float(low), float(high))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +79,11 @@ class Patches:
         frames_in: int,
         normalisation: Normalisation,
         rng: np.random.Generator | None = None,
+        side_px: int = SIDE_PX,
     ) -> "Patches":
         """Read the windows of chosen frames; from large frames a square at random, or from the middle without `rng`."""
         windows = FrameWindows(movie, frames_in, normalisation.low)
-        height, width = (min(side, SIDE_PX) for side in movie.shape[1:])
+        height, width = (min(side, side_px) for side in movie.shape[1:])
         free = movie.shape[1] - height, movie.shape[2] - width
         cut = []
         for index in indices:

@@ -34,6 +34,8 @@ KEPT_PREVIEWS = 200
 class Progress:
     """Where a run is; a checkpoint keeps it."""
 
+    movie: list[float]
+    """By which the movie is known again: frames, rows, columns, and the grey values that become -1 and 1."""
     step: int = 0
     seconds: float = 0.0
     warm_steps: int | None = None

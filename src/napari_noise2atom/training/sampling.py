@@ -7,19 +7,24 @@ from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import Settings
 
-from .patches import Patches
+from .patches import SIDE_PX, Patches
 
 __all__ = ["probe_frames", "sample_frames", "sample_patches"]
 
 
 def sample_frames(movie: Movie, settings: Settings) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Draw the frames for training; return them and the bad ones that were met."""
-    crop = max(settings.simulation.crop_px, settings.training.low_pass_px)
+    crop, low_pass = settings.simulation.crop_px, settings.training.low_pass_px
+    if settings.training.epochs and crop < low_pass:
+        raise ValueError(
+            f"simulation.crop_px {crop} is smaller than training.low_pass_px {low_pass}; choose larger crops or a "
+            "smaller low-pass"
+        )
     if min(movie.shape[1:]) < crop:
         size = f"{movie.shape[1]} × {movie.shape[2]}"
         raise ValueError(
             f"{movie.name}: frames of {size} px are smaller than a training crop of {crop} px; "
-            "set simulation.crop_px to less"
+            "set simulation.crop_px to less, and training.low_pass_px if need be"
         )
     wanted = min(settings.training.sampled_frames, len(movie))
     order = np.random.default_rng((settings.run.seed, 98)).permutation(len(movie))
@@ -41,7 +46,8 @@ def sample_patches(movie: Movie, settings: Settings, normalisation: Normalisatio
     """Read what is trained on; return it and the bad frames that were met."""
     sampled, bad = sample_frames(movie, settings)
     rng = np.random.default_rng((settings.run.seed, 99))
-    return Patches.of(movie, sampled, settings.network.frames_in, normalisation, rng), bad
+    side = max(SIDE_PX, settings.simulation.crop_px)
+    return Patches.of(movie, sampled, settings.network.frames_in, normalisation, rng, side), bad
 
 
 def probe_frames(movie: Movie, number: int, good: tuple[int, ...]) -> tuple[int, ...]:

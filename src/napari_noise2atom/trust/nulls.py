@@ -67,7 +67,8 @@ def _recorded_film(movie: Movie, settings: Settings) -> Make:
     size, scene = movie.shape[1:], settings.scene
     speckle = film(size, scene.background_texture, np.random.default_rng(settings.run.seed))
     electrons = np.float32(scene.background_e) * wedge(size, scene.background_gradient) * speckle
-    return lambda index, rng: record(electrons, settings.detector, rng)
+    whole = movie.data.dtype.kind in "ui"
+    return lambda index, rng: record(electrons, settings.detector, rng, quantise=whole)
 
 
 def shuffle_segments(frame: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
