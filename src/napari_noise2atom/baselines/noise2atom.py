@@ -1,4 +1,4 @@
-"""Noise2Atom itself, trained from scratch in the minutes that all methods have, or trained before."""
+"""Noise2Atom itself, trained in the minutes that all methods have, or trained before."""
 
 from functools import partial
 
