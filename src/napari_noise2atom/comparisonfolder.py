@@ -52,7 +52,9 @@ class ComparisonFolder:
         """By title: the middle of that frame, shape (≤ 128, ≤ 128)."""
         self.css: dict[str, NDArray[np.float64]] = {}
         """By title: CSS of each frame."""
-        self._rows: list[dict[str, str | float]] = []
+        self.scores: dict[str, dict[str, float]] = {}
+        """By title: those of `SCORE_COLUMNS`, NaN where there is none, and the seconds."""
+        self._names: list[str] = []
         self._css_columns: dict[str, NDArray[np.float64]] = {"frame": np.arange(len(movie), dtype=np.float64)}
         if truth is not None:
             clean = movie.with_data(truth.clean, "truth")
@@ -83,8 +85,12 @@ class ComparisonFolder:
         css = event.scores.columns["css"]
         self._show(event.title, event.movie, css)
         scores = {name: event.scores.summary.get(name, float("nan")) for name in SCORE_COLUMNS}
-        self._rows.append({"method": event.name} | scores | {"seconds": event.seconds})
-        _write_csv(self.folder / "scores.csv", list(self._rows[0]), (list(row.values()) for row in self._rows))
+        self.scores[event.title] = scores | {"seconds": event.seconds}
+        self._names.append(event.name)
+        rows: list[list[str | float]] = [
+            [name, *row.values()] for name, row in zip(self._names, self.scores.values(), strict=True)
+        ]
+        _write_csv(self.folder / "scores.csv", ("method", *SCORE_COLUMNS, "seconds"), rows)
         self._css_columns[event.name] = css
         _write_csv(self.folder / "css.csv", list(self._css_columns), zip(*self._css_columns.values(), strict=True))
         return path

@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -110,6 +111,19 @@ class TrainedModel:
     @property
     def _architecture(self) -> str:
         return self.settings.network.architecture
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """All that tells how a result of this model was made, for JSON."""
+        digest = sha256()
+        for name in sorted(self.weights):
+            digest.update(self.weights[name].numpy().tobytes())
+        return {
+            "weights": digest.hexdigest(),
+            "normalisation": asdict(self.normalisation),
+            "settings": self.settings.model_dump(),
+            "provenance": dict(self.provenance),
+        }
 
     def s2c(self) -> Generator:
         """Return the generator from noisy frames to clean images, with its own copy of the weights, in eval mode."""

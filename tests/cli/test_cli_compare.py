@@ -85,6 +85,7 @@ def test_trained_models_join_in(noise2atom, movie_file, model, tmp_path):
     ("words", "said"),
     [
         (("--methods", "raw,best"), "'best'; expected some of raw, gaussian-2d"),
+        (("--methods", ","), "--methods got ','; expected some names, or --model"),
         (("--filter-px", "0"), "filter_px: got 0"),
         (("--device", "tpu"), "device"),
         (("--model", "a/x.safetensors", "--model", "b/x.safetensors"), "rename one of them"),

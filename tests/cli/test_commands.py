@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from napari_noise2atom.cli import console
 from napari_noise2atom.inference import denoise_frames
 from napari_noise2atom.io import read_movie, write_movie
 from napari_noise2atom.metrics import load_truth
+from napari_noise2atom.modelfile import save_model
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import MovieSettings, Settings
 
@@ -80,6 +82,46 @@ def test_denoise_resumes_zarr(noise2atom, movie_file, model_file, tmp_path):
     assert_refused(noise2atom(*words), 2, "add --resume")
     assert noise2atom(*words, "--resume").code == 0
     assert (tmp_path / "out.zarr/0/c/3/0/0").exists()
+
+
+@pytest.mark.parametrize("changed", ["model", "frames"])
+def test_denoise_resumes_with_the_same_model_and_frames_only(
+    noise2atom, movie_file, model_file, model, tmp_path, changed
+):
+    words = ("denoise", movie_file, "-o", "out.zarr", "--frames")
+    assert noise2atom(*words, "1:4", "-m", model_file).code == 0
+    before = read_movie(tmp_path / "out.zarr").frame(0)
+    other = {name: weight + 0.01 for name, weight in model.weights.items()}
+    save_model(replace(model, weights=other), tmp_path / "other.safetensors")
+    frames, chosen = ("1:4", "other.safetensors") if changed == "model" else ("2:5", model_file)
+    (tmp_path / "out.zarr/0/c/2/0/0").unlink()
+    ended = noise2atom(*words, frames, "-m", chosen, "--resume")
+    assert_refused(ended, 1, "begun with another model or another part of the movie")
+    assert not (tmp_path / "out.zarr/0/c/2/0/0").exists()
+    assert noise2atom(*words, "1:4", "-m", model_file, "--resume").code == 0
+    np.testing.assert_array_equal(read_movie(tmp_path / "out.zarr").frame(0), before)
+
+
+def test_a_folder_for_several_movies_may_have_a_dot(noise2atom, movie_file, model_file, tmp_path):
+    (tmp_path / "two.tif").write_bytes(movie_file.read_bytes())
+    words = ("denoise", movie_file, "two.tif", "-m", model_file, "--frames", ":2", "-o")
+    assert_refused(noise2atom(*words, "out.tif"), 2, "for 2 movies; expected a folder")
+    assert noise2atom(*words, "2024.05.01").code == 0
+    assert (tmp_path / "2024.05.01/two_denoised.zarr").is_dir()
+
+
+def test_denoise_uses_the_threads_that_it_is_told(noise2atom, movie_file, model_file, monkeypatch):
+    """Those of the computer on which the model was trained mean nothing here."""
+    told = []
+
+    def denoise(movie, model, device, threads):
+        told.append(threads)
+        return movie
+
+    monkeypatch.setattr(inference, "denoise", denoise)
+    for words in ((), ("--threads", 3)):
+        assert noise2atom("denoise", movie_file, "-m", model_file, "-o", "out.tif", "--overwrite", *words).code == 0
+    assert told == [0, 3]
 
 
 def test_denoise_takes_a_run_folder_and_warns_of_another_pixel_size(noise2atom, simulated, model_file, tmp_path):

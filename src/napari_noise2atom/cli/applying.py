@@ -41,11 +41,11 @@ def read_both(movie: Path, model: Path, signal: str | None) -> "tuple[Movie, Tra
     return source, trained
 
 
-def denoiser(model: "TrainedModel", device: str, threads: int | None = None) -> "Callable[[Movie], Movie]":
-    """Return the function that denoises movies with a model, lazily; with the threads of its training, or others."""
+def denoiser(model: "TrainedModel", device: str, threads: int) -> "Callable[[Movie], Movie]":
+    """Return the function that denoises movies with a model, lazily."""
     from napari_noise2atom.inference import denoise
 
-    return partial(denoise, model=model, device=device, threads=threads or model.settings.run.threads)
+    return partial(denoise, model=model, device=device, threads=threads)
 
 
 def _mismatch(movie: "Movie", model: "TrainedModel") -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterable
 from contextlib import closing, suppress
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +12,12 @@ from rich.console import Console
 from napari_noise2atom.settings import CompareSettings
 
 from .console import messages, number, results, say, table, tell_notes
-from .options import Json, MovieFile, Overwrite, Signal, TruthFile, parse_signal, require_free, setting
+from .options import Json, MovieFile, Overwrite, Signal, Threads, TruthFile, parse_signal, require_free, setting
 from .overrides import UsageError, given, override
 from .progress import ProgressLine, clock
 
 if TYPE_CHECKING:
-    from napari_noise2atom.comparison import CompareEvent, MethodFailed, MethodFinished, MethodProgress
+    from napari_noise2atom.comparison import CompareEvent, MethodProgress
     from napari_noise2atom.comparisonfolder import ComparisonFolder
     from napari_noise2atom.events import Command
     from napari_noise2atom.metrics import Truth
@@ -58,7 +59,7 @@ def compare(
     minutes: Annotated[float | None, setting(CompareSettings, "minutes", "--minutes", "-t", metavar="M")] = None,
     seed: Annotated[int | None, setting(CompareSettings, "seed", "--seed", metavar="N")] = None,
     device: Annotated[str | None, setting(CompareSettings, "device", "--device")] = None,
-    threads: Annotated[int | None, setting(CompareSettings, "threads", "--threads", metavar="N")] = None,
+    threads: Threads = 0,
     signal: Signal = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -72,6 +73,8 @@ def compare(
     )
     settings = override(CompareSettings(), changes)
     chosen, named = _choose(methods), _name_models(models or ())
+    if not (chosen or named):
+        raise UsageError(f"--methods got {methods!r}; expected some names, or --model")
     files = [f"{name}.tif" for name in (*chosen, *(f"noise2atom ({name})" for name in named))]
     for file in (*files, SCORES, CSS, PICTURE):
         require_free(folder / file, overwrite, movie)
@@ -81,8 +84,8 @@ def compare(
 
     source, known, trained = _read(movie, parse_signal(signal), truth, named)
     left = ComparisonFolder(folder, source, known)
-    ended = _follow(run(source, chosen, settings, truth=known, models=trained), left, as_json)
-    _tell_end(ended, left, results(as_json))
+    _follow(run(source, chosen, settings, truth=known, models=trained), left, as_json)
+    _tell_end(left, results(as_json))
 
 
 def _read(
@@ -123,16 +126,13 @@ def _name_models(paths: Iterable[Path]) -> dict[str, Path]:
     return named
 
 
-def _follow(
-    events: "Generator[CompareEvent, Command | None, None]", left: "ComparisonFolder", as_json: bool
-) -> "list[MethodFinished | MethodFailed]":
+def _follow(events: "Generator[CompareEvent, Command | None, None]", left: "ComparisonFolder", as_json: bool) -> None:
     """Run a comparison to its end and write its results; Ctrl-C stops it, a second one aborts it."""
     from napari_noise2atom.comparison import MethodBegun, MethodFailed, MethodFinished, MethodProgress
     from napari_noise2atom.events import Command
 
     from .follow import interrupt, print_event
 
-    ended: list[MethodFinished | MethodFailed] = []
     what, command = "", None
     with (
         closing(events),
@@ -153,30 +153,22 @@ def _follow(
                     line(round(99 * event.share), 100, f"{what}  {_time_left(event)}")
                 case MethodFinished():
                     left.add(event)
-                    ended.append(event)
                 case MethodFailed():
                     line.say(f"{event.title} has no result: {event.reason}", style="yellow")
-                    ended.append(event)
-    return ended
 
 
 def _time_left(event: "MethodProgress") -> str:
     return "" if event.seconds_left is None else f"{clock(event.seconds_left)} left"
 
 
-def _tell_end(ended: "list[MethodFinished | MethodFailed]", left: "ComparisonFolder", out: Console) -> None:
+def _tell_end(left: "ComparisonFolder", out: Console) -> None:
     """Show the scores and draw the picture, if there is anything; without a result the job has failed."""
-    from napari_noise2atom.comparison import MethodFinished
-
-    done = [event for event in ended if isinstance(event, MethodFinished)]
-    if not done:
+    if not left.scores:
         raise typer.Exit(1)
     from napari_noise2atom.figure import draw_methods
 
     draw_methods(left.panels, left.css, left.folder / PICTURE, left.pixel_size_nm)
-    shown = [name for name in COLUMNS if any(name in event.scores.summary for event in done)]
-    rows = [
-        (event.title, *(number(event.scores.summary[name]) for name in shown), number(event.seconds)) for event in done
-    ]
+    shown = [name for name in COLUMNS if not all(isnan(scores[name]) for scores in left.scores.values())]
+    rows = [(title, *(number(scores[name]) for name in (*shown, "seconds"))) for title, scores in left.scores.items()]
     out.print(table("", rows, ("method", *(COLUMNS[name] for name in shown), "seconds")))
     say(out, f"Movies, scores and {PICTURE}: {left.folder}")

@@ -10,7 +10,7 @@ import typer
 
 from .applying import ModelFile, check_device, denoiser, read_both
 from .console import messages, results, say
-from .options import Device, MovieFiles, Overwrite, Signal, require_free
+from .options import Device, MovieFiles, Overwrite, Signal, Threads, require_free
 from .overrides import UsageError
 from .progress import ProgressLine
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari_noise2atom.movie import Movie
 
 __all__ = ["denoise"]
+
+ENDINGS = (".tif", ".tiff", ".zarr")
 
 
 def denoise(
@@ -33,6 +35,7 @@ def denoise(
         str | None, typer.Option("--frames", metavar="A:B", help="Only frames A to B - 1, counted from 0.")
     ] = None,
     device: Device = None,
+    threads: Threads = 0,
     signal: Signal = None,
     scheduler: Annotated[
         str | None,
@@ -53,14 +56,15 @@ def denoise(
     chosen = _parse_range(frames)
     device = check_device(device)
 
-    with _writer(scheduler) as (write, threads):
+    with _writer(scheduler, threads) as (write, threads):
         for movie, path in outputs.items():
             source, trained = read_both(movie, model, signal)
             # Cut after denoising, so that the first and last frames have their neighbours.
             result = _cut(denoiser(trained, device, threads)(source), chosen)
+            recipe = trained.recipe | {"frames": list(chosen.indices(len(source))[:2])}
             path.parent.mkdir(parents=True, exist_ok=True)
             with ProgressLine("Denoising", messages()) as progress:
-                write(result, path, resume=resume, progress=progress)
+                write(result, path, resume=resume, progress=progress, recipe=recipe)
             say(results(), f"Denoised {len(result)} frames: {path}")
 
 
@@ -68,7 +72,7 @@ def _outputs(movies: list[Path], out: Path) -> dict[Path, Path]:
     """Return what is written for each movie; absolute paths of movies are the same on all computers."""
     if len(movies) == 1:
         return {movies[0].absolute(): out}
-    if out.suffix:
+    if out.suffix.lower() in ENDINGS:
         raise UsageError(f"-o got {out} for {len(movies)} movies; expected a folder")
     outputs = {movie.absolute(): out / f"{movie.stem}_denoised.zarr" for movie in movies}
     if len(set(outputs.values())) < len(movies):
@@ -77,12 +81,12 @@ def _outputs(movies: list[Path], out: Path) -> dict[Path, Path]:
 
 
 @contextmanager
-def _writer(scheduler: str | None) -> "Iterator[tuple[Callable[..., None], int | None]]":
-    """Return what writes a movie, and the CPU threads that a frame may take if that is not the model's affair."""
+def _writer(scheduler: str | None, threads: int) -> "Iterator[tuple[Callable[..., None], int]]":
+    """Return what writes a movie, and the CPU threads that a frame may take; on a cluster, its workers' affair."""
     if scheduler is None:
         from napari_noise2atom.io import write_movie
 
-        yield write_movie, None
+        yield write_movie, threads
         return
     try:
         from napari_noise2atom.io.cluster import connected, worker_threads, write_zarr_on_cluster
@@ -96,7 +100,7 @@ def _check_output(out: Path, resume: bool, overwrite: bool, movie: Path, schedul
     ending = out.suffix.lower()
     if scheduler is not None and ending != ".zarr":
         raise UsageError(f"--scheduler writes .zarr only; got {out}")
-    if ending not in (".tif", ".tiff", ".zarr"):
+    if ending not in ENDINGS:
         raise UsageError(f"-o got {out}; expected a name that ends in .tif or .zarr")
     if ending != ".zarr" and resume:
         raise UsageError(f"--resume works with .zarr only; got {out}")

@@ -7,7 +7,7 @@ import typer
 from pydantic import BaseModel
 from rich.markup import escape
 
-from napari_noise2atom.settings import PRESETS, RunSettings, Settings, preset
+from napari_noise2atom.settings import PRESETS, CompareSettings, RunSettings, Settings, preset
 
 from .overrides import UsageError, allowed
 
@@ -20,6 +20,7 @@ __all__ = [
     "Overwrite",
     "PresetOption",
     "Signal",
+    "Threads",
     "TruthFile",
     "choose_preset",
     "parse_signal",
@@ -42,6 +43,9 @@ Signal = Annotated[
     str | None, typer.Option("--signal", metavar="S", help="Number or name, if the file holds several movies.")
 ]
 Device = Annotated[str | None, setting(RunSettings, "device", "--device")]
+Threads = Annotated[
+    int, typer.Option("--threads", min=0, metavar="N", help=CompareSettings.model_fields["threads"].description)
+]
 TruthFile = Annotated[
     Path | None, typer.Option("--truth", metavar="TRUTH.npz", help="Truth, from 'noise2atom simulate'.")
 ]

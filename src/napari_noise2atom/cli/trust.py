@@ -7,7 +7,7 @@ import typer
 
 from .applying import ModelFile, check_device, denoiser, read_both
 from .console import messages, number, print_json, results, say, table
-from .options import Device, Json, MovieFile, Overwrite, Signal, require_free
+from .options import Device, Json, MovieFile, Overwrite, Signal, Threads, require_free
 from .overrides import UsageError
 from .progress import ProgressLine
 
@@ -31,6 +31,7 @@ def noise_test(
     model: ModelFile,
     threshold: Threshold = "auto",
     device: Device = None,
+    threads: Threads = 0,
     signal: Signal = None,
     as_json: Json = False,
 ) -> None:
@@ -42,7 +43,7 @@ def noise_test(
     source, trained = read_both(movie, model, signal)
     with ProgressLine("Testing", messages()) as progress:
         result = trust.noise_test(
-            source, denoiser(trained, device), trained.settings, threshold=height, progress=progress
+            source, denoiser(trained, device, threads), trained.settings, threshold=height, progress=progress
         )
     if as_json:
         print_json(_summary(result))
@@ -69,6 +70,7 @@ def atoms(
         ),
     ] = None,
     device: Device = None,
+    threads: Threads = 0,
     signal: Signal = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -81,11 +83,11 @@ def atoms(
     from napari_noise2atom.trust import measure_atoms
 
     source, trained = read_both(movie, model, signal)
-    other = None if second is None else denoiser(load_model(second), device)
+    other = None if second is None else denoiser(load_model(second), device, threads)
     with ProgressLine("Finding atoms", messages()) as progress:
         found = measure_atoms(
             source,
-            denoiser(trained, device),
+            denoiser(trained, device, threads),
             trained.settings,
             threshold=height,
             second=other,

@@ -1,8 +1,9 @@
 """Writing a movie by the workers of a dask cluster, which reach the same files as this computer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import dask
@@ -56,6 +57,7 @@ def write_zarr_on_cluster(
     client: Client,
     resume: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    recipe: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a movie as OME-Zarr as `write_zarr` does; the frames are computed and written by the workers.
 
@@ -70,7 +72,7 @@ def write_zarr_on_cluster(
         The folder, which all workers reach by this name.
     client : distributed.Client
         The cluster.
-    resume, progress
+    resume, progress, recipe
         As for `write_movie`.
 
     Raises
@@ -79,7 +81,7 @@ def write_zarr_on_cluster(
         As for `write_zarr`.
     """
     path = Path(path).absolute()
-    missing = begin_zarr(movie, path, resume)
+    missing = begin_zarr(movie, path, resume, recipe)
     done = len(movie) - len(missing)
     if progress:
         progress(done, len(movie))

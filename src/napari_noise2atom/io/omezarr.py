@@ -1,7 +1,8 @@
 """OME-Zarr (0.4 and 0.5): read lazily, written one frame a chunk so that a killed run can go on."""
 
+import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ __all__ = ["begin_zarr", "is_zarr", "read_zarr", "write_frame", "write_zarr"]
 
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _LEVEL = "0"
+RECIPE = "noise2atom"
+"""Attribute that tells how a movie was made."""
 
 
 def is_zarr(path: Path) -> bool:
@@ -147,7 +150,11 @@ def _unwritten(name: str, array: Any) -> tuple[str, ...]:
 
 
 def write_zarr(
-    movie: Movie, path: str | Path, resume: bool = False, progress: Callable[[int, int], None] | None = None
+    movie: Movie,
+    path: str | Path,
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    recipe: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a movie as OME-Zarr 0.5, one chunk a frame, computing one frame at a time.
 
@@ -160,7 +167,7 @@ def write_zarr(
         If there is something at that path already, or, to resume, something else than this movie.
     """
     path = Path(path)
-    missing = begin_zarr(movie, path, resume)
+    missing = begin_zarr(movie, path, resume, recipe)
     done = len(movie) - len(missing)
     if progress:
         progress(done, len(movie))
@@ -171,14 +178,14 @@ def write_zarr(
             progress(done, len(movie))
 
 
-def begin_zarr(movie: Movie, path: Path, resume: bool) -> list[int]:
+def begin_zarr(movie: Movie, path: Path, resume: bool, recipe: Mapping[str, Any] | None = None) -> list[int]:
     """Make the folder, or open an unfinished one; return the frames that are not there."""
     if path.exists() and not resume:
         raise MovieFileError(f"{path.name}: is there already; delete it, choose another name, or resume")
     if path.exists() and any(path.iterdir()):
-        _check_resumable(movie, path)
+        _check_resumable(movie, path, recipe)
     else:
-        _create(movie, path)
+        _create(movie, path, recipe)
     return [index for index in range(len(movie)) if not _chunk(path, index).exists()]
 
 
@@ -196,7 +203,7 @@ def _chunk(path: Path, index: int) -> Path:
     return path / _LEVEL / "c" / str(index) / "0" / "0"
 
 
-def _create(movie: Movie, path: Path) -> None:
+def _create(movie: Movie, path: Path, recipe: Mapping[str, Any] | None) -> None:
     path.mkdir(parents=True, exist_ok=True)
     group = zarr.open_group(str(path), mode="w", zarr_format=3)
     group.create_array(
@@ -206,6 +213,8 @@ def _create(movie: Movie, path: Path) -> None:
         dtype=movie.data.dtype.newbyteorder("="),
         dimension_names=["t", "y", "x"],
     )
+    if recipe is not None:
+        group.attrs[RECIPE] = dict(recipe)
     # last, so that a folder with metadata always has its array
     group.attrs["ome"] = _metadata(movie)
 
@@ -220,7 +229,7 @@ def _metadata(movie: Movie) -> dict[str, Any]:
     return {"version": "0.5", "multiscales": [{"name": movie.name, "axes": axes, "datasets": [level]}]}
 
 
-def _check_resumable(movie: Movie, path: Path) -> None:
+def _check_resumable(movie: Movie, path: Path, recipe: Mapping[str, Any] | None) -> None:
     """Refuse what is not this movie; make it anew if it was killed before its metadata were whole."""
     try:
         group = zarr.open_group(str(path), mode="r+", zarr_format=3)
@@ -232,7 +241,7 @@ def _check_resumable(movie: Movie, path: Path) -> None:
         ) from error
     if not isinstance(array, zarr.Array):
         if set(group) <= {_LEVEL} and not any((path / _LEVEL / "c").glob("*")):
-            _create(movie, path)
+            _create(movie, path, recipe)
             return
         raise MovieFileError(f"{path.name}: is there already but no movie of this program; choose another name")
     wanted, chunks = (movie.shape, movie.data.dtype.newbyteorder("=")), (1, *movie.shape[1:])
@@ -240,4 +249,9 @@ def _check_resumable(movie: Movie, path: Path) -> None:
         raise MovieFileError(
             f"{path.name}: holds another movie, {array.dtype} of shape {array.shape}; expected {wanted[1]} of shape "
             f"{wanted[0]} with the same name and calibration, choose another name"
+        )
+    if group.attrs.get(RECIPE) != json.loads(json.dumps(recipe)):
+        raise MovieFileError(
+            f"{path.name}: was begun with another model or another part of the movie; go on with that one, or choose "
+            "another name"
         )

@@ -1,7 +1,8 @@
 """One call for every format that is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from napari_noise2atom.movie import Movie
 
@@ -13,7 +14,11 @@ __all__ = ["write_movie"]
 
 
 def write_movie(
-    movie: Movie, path: str | Path, resume: bool = False, progress: Callable[[int, int], None] | None = None
+    movie: Movie,
+    path: str | Path,
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    recipe: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a movie with its calibration, one frame in memory at a time.
 
@@ -27,6 +32,8 @@ def write_movie(
         Go on with an unfinished OME-Zarr; a TIFF is always written anew.
     progress : callable, optional
         Is told the number of frames that are done, and of all.
+    recipe : mapping, optional
+        How the movie was made, of JSON's types; kept in an OME-Zarr, which goes on with the same one only.
 
     Raises
     ------
@@ -38,7 +45,7 @@ def write_movie(
         case ".tif" | ".tiff":
             write_tiff(movie, path, progress)
         case ".zarr":
-            write_zarr(movie, path, resume, progress)
+            write_zarr(movie, path, resume, progress, recipe)
         case ending:
             raise MovieFileError(
                 f"{path.name}: cannot write files ending in {ending or 'nothing'!r}; use .tif (ImageJ) or .zarr"

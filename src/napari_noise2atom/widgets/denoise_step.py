@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Image
@@ -14,15 +14,13 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton, 
 from napari_noise2atom.browsing import BrowsedDenoising
 from napari_noise2atom.io import write_movie, write_mp4
 from napari_noise2atom.movie import Movie
+from napari_noise2atom.simulate.clean import lost_width_px
 
 from .jobs import BackgroundJob, Wanted, in_words
 from .layers import LiveLayer, add_result, contrast_of, current_frame, show_frame
 from .plots import CssPlot
 from .section import wrapped
 from .workspace import Workspace
-
-if TYPE_CHECKING:
-    from napari_noise2atom.modelfile import TrainedModel
 
 __all__ = ["DenoiseStep", "Result"]
 
@@ -145,7 +143,7 @@ class DenoiseStep(QWidget):
         bad = workspace.measured.bad if workspace.measured is not None else ()
         live = LiveLayer(self._viewer)
         denoising = BrowsedDenoising(movie, denoise, live.notes.append, live.notes.append)
-        metadata = {"recipe": _recipe(model)}
+        metadata = {"recipe": model.recipe, "lost_width_px": lost_width_px(model.settings.simulation)}
         layer = add_result(self._viewer, raw, denoising.array, "denoised", contrast_limits=(0, 1), metadata=metadata)
         result = self.result = Result(movie, bad, denoising, layer)
         self.results.append(result)
@@ -310,8 +308,3 @@ def _save(result: Result, path: Path, wanted: Wanted) -> Path:
         case _:
             write_movie(denoised, path, progress=wanted)
     return path
-
-
-def _recipe(model: "TrainedModel") -> dict[str, Any]:
-    """Return all that tells how a denoised layer was made."""
-    return {"settings": model.settings.model_dump(), "provenance": dict(model.provenance)}
