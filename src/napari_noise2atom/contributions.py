@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .io import READABLE, MovieFileError, find_frames, is_zarr, read_files, read_movie, write_movie
-from .layerdata import LayerTuple, calibration, layer_data, movie_of_layer
+from .layerdata import LOST_WIDTH, LayerTuple, calibration, layer_data, movie_of_layer
 from .movie import Movie
-from .settings import MovieSettings
+from .settings import MovieSettings, preset
+from .simulate.clean import lost_width_px
 from .simulate.noisy import SimulatedMovie, simulate_movie
 
 __all__ = ["Reader", "get_reader", "read_layers", "sample_movie", "sample_result", "write_layers"]
@@ -157,7 +158,9 @@ def sample_result() -> list[LayerTuple]:
     simulated = simulate_movie(MovieSettings())
     frames = np.asarray(read_movie(_SAMPLE_RESULT).data) / np.float32(255)
     denoised = simulated.noisy.with_data(frames, f"{simulated.noisy.name} denoised")
-    origin = {"noise2atom": {"result": "denoised", "of": simulated.noisy.name}}
+    variance = MovieSettings().spot_variance_px2
+    drawn = preset("compact").simulation.model_copy(update={"variance_min_px2": variance, "variance_max_px2": variance})
+    origin = {"noise2atom": {"result": "denoised", "of": simulated.noisy.name, LOST_WIDTH: lost_width_px(drawn)}}
     result = layer_data(denoised, metadata=origin)
     return [layer_data(simulated.noisy), result, _truth(simulated), _atoms(simulated)]
 

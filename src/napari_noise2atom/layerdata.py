@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from napari_noise2atom.io import MovieFileError, lazy_frames
 from napari_noise2atom.movie import Movie
 
-__all__ = ["LayerTuple", "calibration", "contrast_limits", "layer_data", "movie_of_layer"]
+__all__ = ["LOST_WIDTH", "LayerTuple", "calibration", "contrast_limits", "layer_data", "movie_of_layer"]
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 """Data, what napari is told about them, and the type of the layer."""
 
+LOST_WIDTH = "lost_width_px"
+"""In a denoised layer's metadata: the blur that gives its spots the movie's own width back [px]."""
 _UNKNOWN = "pixel"
 """What napari calls the unit of an axis without one; 'px' is a 96th of an inch to it, and 'frame' is refused."""
 _PERCENTILES = (0.5, 99.8)

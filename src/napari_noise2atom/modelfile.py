@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from .movie import Movie
 from .networks import Generator, build_s2c
 from .settings import Settings
 
@@ -35,6 +36,8 @@ __all__ = [
 FORMAT = "napari-noise2atom"
 VERSION = 1
 MODEL_NAME = "model.safetensors"
+TOLERANCE = 0.2
+"""Relative difference of the pixel sizes of movie and model from which a warning is given."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,28 @@ class TrainedModel:
             "settings": self.settings.model_dump(),
             "provenance": dict(self.provenance),
         }
+
+    def doubts(self, movie: Movie) -> tuple[str, ...]:
+        """Return what speaks against applying the model to a movie, one sentence each.
+
+        Parameters
+        ----------
+        movie : Movie
+            The movie to be denoised.
+
+        Returns
+        -------
+        tuple of str
+            Empty if its pixels are as large as those of the movie on which the model was trained, within 20 %, or if
+            one of both is not known.
+        """
+        here, there = movie.pixel_size_nm, self.pixel_size_nm
+        if not (here and there) or abs(here / there - 1) <= TOLERANCE:
+            return ()
+        return (
+            f"the pixels of {movie.name} are {here:.3g} nm wide, those of the movie on which the model was trained "
+            f"{there:.3g} nm; atoms have another size than it has learned, so train on this movie.",
+        )
 
     def s2c(self) -> Generator:
         """Return the generator from noisy frames to clean images, with its own copy of the weights, in eval mode."""

@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.trust import measure_residual
-from napari_noise2atom.trust.residual import LAGS_PX, autocovariance
+from napari_noise2atom.trust.residual import LAGS_PX, autocovariance, frame_residual
 
 
 @pytest.mark.parametrize("shape", [(20, 31), (17, 17), (64, 40)])
@@ -75,3 +75,16 @@ def test_a_constant_movie_has_no_residual():
     assert np.isnan(measure_residual(Movie(frames), Movie(0 * frames)).autocorrelation).sum() == 0
     exact = measure_residual(Movie(frames), Movie(frames))
     assert exact.gain == pytest.approx(1)
+
+
+def test_a_flat_denoised_frame_leaves_the_raw_one():
+    noisy = np.arange(12, dtype=np.float32).reshape(3, 4)
+    np.testing.assert_allclose(frame_residual(noisy, np.ones((3, 4), np.float32)), noisy - noisy.mean())
+
+
+def test_a_frame_s_residual_has_no_rims_where_spots_are_blurred_back():
+    rng = np.random.default_rng(0)
+    places = (rng.random((64, 64)) < 0.01).astype(np.float32)
+    wide, narrow = gaussian_filter(places, 2.0), gaussian_filter(places, 1.2)
+    rims, none = (frame_residual(500 * wide + 7, narrow, blur) for blur in (0.0, 1.6))
+    assert none.std() < 0.02 * rims.std()

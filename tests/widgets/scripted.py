@@ -1,11 +1,14 @@
 """Trainings that follow a script instead of learning, and a small movie."""
 
 import threading
+from functools import cache
 
 import numpy as np
 
 from napari_noise2atom.estimate import Estimate
 from napari_noise2atom.events import Command, Finished, Paused, Preview, Started, Step
+from napari_noise2atom.modelfile import Normalisation, TrainedModel
+from napari_noise2atom.networks import build_s2c
 from napari_noise2atom.settings import preset
 
 FRAMES, ROWS, COLUMNS = 12, 40, 48
@@ -28,6 +31,16 @@ FOUND = Estimate(
     certain=True,
 )
 """What every movie tells, at once, where nothing else is asked for."""
+
+
+@cache
+def tiny_model(frames_in=3, pixel_size_nm=0.03):
+    """A model that has learned nothing, of the preset compact."""
+    compact = preset("compact")
+    network = compact.network.model_copy(update={"channels": 4, "frames_in": frames_in})
+    settings = compact.model_copy(update={"network": network})
+    weights = build_s2c(network).state_dict()
+    return TrainedModel(settings, weights, Normalisation(0, 60), pixel_size_nm, {"movie": "film"})
 
 
 class Script:

@@ -6,18 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from qtpy.QtCore import QPointF
-from scripted import COLUMNS, FRAMES, ROWS, TIMEOUT_S, add_movie, frames_of
+from scripted import COLUMNS, FRAMES, ROWS, TIMEOUT_S, add_movie, frames_of, tiny_model
 
+from napari_noise2atom.browsing import BackgroundFrames
 from napari_noise2atom.io import read_movie
 from napari_noise2atom.movie import Movie
-from napari_noise2atom.settings import preset
-from napari_noise2atom.widgets import denoise_step as denoise_module
+from napari_noise2atom.widgets import files
 from napari_noise2atom.widgets.denoise_step import DenoiseStep
 from napari_noise2atom.widgets.layers import current_frame, show_frame
 from napari_noise2atom.widgets.workspace import Measured
 
 MS = 1000 * TIMEOUT_S
-MODEL = SimpleNamespace(settings=preset("compact"), provenance={"movie": "film"})
+MODEL = tiny_model()
 
 
 class Denoiser:
@@ -265,9 +265,76 @@ def test_a_name_with_a_dot_gets_the_chosen_ending(step_of, tmp_path, monkeypatch
     saved = []
     monkeypatch.setattr(widget, "save_as", saved.append)
     answer = (str(tmp_path / "film_v1.2"), "OME-Zarr (*.zarr)")
-    monkeypatch.setattr(denoise_module.QFileDialog, "getSaveFileName", lambda *given: answer)
+    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *given: answer)
     widget.save.click()
     assert saved == [tmp_path / "film_v1.2.zarr"]
+
+
+def test_what_the_dialog_has_not_asked_about_is_not_replaced(step_of, tmp_path, monkeypatch):
+    """The dialog sees the name without its ending."""
+    widget = step_of(Denoiser())
+    widget.start()
+    (tmp_path / "film.tif").write_bytes(b"precious")
+    saved = []
+    monkeypatch.setattr(widget, "save_as", saved.append)
+    for name in ("film", "film.tif"):
+        answer = (str(tmp_path / name), "TIFF (*.tif)")
+        monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *given, answer=answer: answer)
+        widget.save.click()
+        assert "is there already" in widget.status.text()
+    assert saved == [tmp_path / "film.tif"], "the second name was asked about"
+
+
+def test_the_raw_movie_is_never_replaced(viewer, step_of, tmp_path, monkeypatch):
+    widget = step_of(Denoiser())
+    widget.start()
+    widget.result.source = str(tmp_path / "film.tif")
+    (tmp_path / "film.tif").write_bytes(b"precious")
+    saved = []
+    monkeypatch.setattr(widget, "save_as", saved.append)
+    answer = (str(tmp_path / "film.tif"), "TIFF (*.tif)")
+    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *given: answer)
+    widget.save.click()
+    assert not saved
+    assert "is the raw movie itself" in widget.status.text()
+
+
+def test_a_cancelled_zarr_goes_on_where_it_was(qtbot, step_of, tmp_path):
+    denoiser = Denoiser(open_=False)
+    widget = step_of(denoiser)
+    widget.apply.click()
+    path = tmp_path / "film.zarr"
+    widget.save_as(path)
+    assert denoiser.begun.wait(TIMEOUT_S)
+    widget.cancel.click()
+    denoiser.gate.set()
+    qtbot.waitUntil((path / "0/c/0/0/0").exists, timeout=MS)
+    until_saved(qtbot, widget, path)
+    whole = read_movie(path)
+    assert not whole.notes
+    np.testing.assert_array_equal(whole.frame(FRAMES - 1), expected(denoiser.movie, FRAMES - 1))
+    # another model's result is not mixed with it
+    widget._workspace.use_model(tiny_model(5), "another")
+    widget.start()
+    widget.save_as(path)
+    qtbot.waitUntil(lambda: widget.progress.format() == "failed", timeout=MS)
+    assert "begun with another model" in widget.status.text()
+
+
+def test_a_model_of_other_pixels_is_doubted(step_of):
+    widget = step_of(Denoiser(), tiny_model(pixel_size_nm=0.0136))
+    widget.start()
+    assert "the pixels of film are 0.03 nm wide" in widget.status.text()
+    assert widget.result is not None
+
+
+def test_it_is_said_that_not_all_computed_frames_are_kept(qtbot, step_of, monkeypatch):
+    monkeypatch.setattr(BackgroundFrames, "capacity", 5)
+    widget = step_of(Denoiser())
+    widget.start()
+    widget.compute.click()
+    qtbot.waitUntil(lambda: widget.progress.format() == "every frame computed", timeout=MS)
+    assert "5 frames are kept in memory" in widget.status.text()
 
 
 def test_an_unknown_ending_is_refused_in_words(qtbot, step_of, tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from qtpy.QtCore import QCoreApplication, QEvent, QObject
 from scripted import TIMEOUT_S, Script, finished, started, step
 
 from napari_noise2atom.events import Command, Paused
-from napari_noise2atom.widgets.jobs import BackgroundJob, CancelledError, JobError, State, StreamJob, in_words
+from napari_noise2atom.widgets.jobs import BackgroundJob, CancelledError, JobError, State, StreamJob, end_all, in_words
 
 MS = 1000 * TIMEOUT_S
 
@@ -293,3 +294,21 @@ def test_a_thread_survives_the_object_it_works_for(qtbot):
 )
 def test_errors_are_said_in_one_line(error, text):
     assert in_words(error) == text
+
+
+def test_the_end_of_the_program_waits_for_what_tidies_up(qtbot):
+    begun, tidied = threading.Event(), threading.Event()
+
+    def work(wanted):
+        begun.set()
+        while wanted:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        tidied.set()
+
+    job = BackgroundJob()
+    job.run(work)
+    assert begun.wait(TIMEOUT_S)
+    end_all()
+    assert tidied.is_set()
+    assert not job.busy

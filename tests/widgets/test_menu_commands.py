@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from napari.utils.notifications import notification_manager
 from scripted import COLUMNS, FRAMES, ROWS, TIMEOUT_S, add_movie
 
 from napari_noise2atom.modelfile import Normalisation, TrainedModel, save_model
@@ -10,6 +11,7 @@ from napari_noise2atom.networks import build_s2c
 from napari_noise2atom.settings import NetworkSettings, preset
 from napari_noise2atom.widgets import commands
 from napari_noise2atom.widgets.layers import add_result
+from napari_noise2atom.widgets.view import NOTHING
 
 MS = 1000 * TIMEOUT_S
 
@@ -91,3 +93,20 @@ def test_a_loaded_model_denoises_in_the_window(qtbot, window, run_folder):
     layer = window.layers["film denoised"]
     qtbot.waitUntil(lambda: np.asarray(layer._slice.image.raw).any(), timeout=MS)
     np.testing.assert_array_equal(layer.scale, window.layers["film"].scale)
+
+
+def test_views_show_the_selected_layer_and_say_if_there_is_nothing(window):
+    first, second = window.layers["film"], add_movie(window, name="other")
+    add_result(window, second, np.ones((FRAMES, ROWS, COLUMNS), np.float32), "denoised", contrast_limits=(0, 1))
+    window.layers.selection.active = second
+    commands.difference(window)
+    assert window.layers[-1].name == "other difference"
+    window.layers.remove("other difference")
+    window.layers.remove("other denoised")
+    window.layers.remove("other")
+    window.layers.selection.active = first
+    notification_manager.records.clear()
+    commands.side_by_side(window)
+    commands.difference(window)
+    assert [record.message for record in notification_manager.records] == 2 * [NOTHING]
+    assert not window.canvas.grid.enabled

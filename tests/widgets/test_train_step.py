@@ -1,6 +1,7 @@
 """A training as the window shows it, told by a script: buttons, curves, previews, alarms, ends."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from scripted import COLUMNS, FRAMES, ROWS, TIMEOUT_S, Script, add_movie, finish
 
 from napari_noise2atom.events import Alarm, Checkpointed, Command, Paused, Score
 from napari_noise2atom.settings import Settings, preset
+from napari_noise2atom.widgets import train_step as train_module
 from napari_noise2atom.widgets.jobs import State
 from napari_noise2atom.widgets.layers import show_frame
 from napari_noise2atom.widgets.train_step import MOST_PREVIEWS, TrainStep
@@ -90,7 +92,7 @@ def test_the_training_gets_movie_settings_and_a_new_folder(qtbot, step_of, measu
 
 def test_the_model_is_handed_on_and_the_end_is_said(qtbot, step_of, measured):
     widget = step_of(started(), step(40), finished("time is up"), model="the model")
-    with qtbot.waitSignal(widget.trained, timeout=MS):
+    with qtbot.waitSignal(measured.model_changed, timeout=MS):
         widget.start.click()
     assert (measured.model, measured.model_name) == ("the model", "trained on film")
     assert "time is up" in widget.status.text()
@@ -391,6 +393,22 @@ def test_the_resume_button_goes_on_with_the_last_run(qtbot, step_of):
     qtbot.waitUntil(lambda: again.closed.is_set(), timeout=MS)
     assert again.call[1]["run"] == widget.run_folder
     assert again.call[1]["resume"]
+
+
+def test_a_run_of_another_movie_is_not_gone_on_with(qtbot, viewer, step_of, measured, monkeypatch, tmp_path):
+    widget = step_of(endless=True)
+    widget.start.click()
+    widget.stop.click()
+    qtbot.waitUntil(lambda: widget.job.state is State.IDLE, timeout=MS)
+    widget.run_folder.mkdir(parents=True)
+    (widget.run_folder / "checkpoint.safetensors").touch()
+    measured.choose_layer(add_movie(viewer, name="other"))
+    asked, resumed = [], []
+    monkeypatch.setattr(train_module.QFileDialog, "getExistingDirectory", lambda *given: asked.append(given) or "runs")
+    monkeypatch.setattr(widget, "resume_run", resumed.append)
+    widget.resume.click()
+    assert len(asked) == 1
+    assert resumed == [Path("runs")]
 
 
 def test_closing_ends_a_running_training(qtbot, step_of):

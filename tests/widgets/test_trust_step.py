@@ -14,7 +14,7 @@ from napari_noise2atom.io import lazy_frames
 from napari_noise2atom.settings import preset
 from napari_noise2atom.simulate.clean import lost_width_px
 from napari_noise2atom.trust import NULLS
-from napari_noise2atom.widgets import trust_step as trust_module
+from napari_noise2atom.widgets import files
 from napari_noise2atom.widgets.layers import current_frame, show_frame
 from napari_noise2atom.widgets.trust_step import TrustStep
 
@@ -178,7 +178,7 @@ def test_the_table_is_saved(qtbot, step_of, tmp_path, monkeypatch):
         proposed.append(name)
         return str(tmp_path / "table"), kinds
 
-    monkeypatch.setattr(trust_module.QFileDialog, "getSaveFileName", answer)
+    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", answer)
     widget.progress.setFormat("")
     widget.save.click()
     until_over(qtbot, widget)

@@ -5,8 +5,9 @@ import pytest
 from napari.utils.notifications import notification_manager
 from scripted import COLUMNS, FRAMES, ROWS, TIMEOUT_S, add_movie, frames_of
 
+from napari_noise2atom.trust.residual import frame_residual
 from napari_noise2atom.widgets.layers import add_result, show_frame
-from napari_noise2atom.widgets.view import Views, residual
+from napari_noise2atom.widgets.view import Views
 
 MS = 1000 * TIMEOUT_S
 
@@ -165,7 +166,7 @@ def test_the_difference_is_the_residual_of_each_frame(qtbot, viewer, raw, denois
 def test_the_difference_is_shown_when_it_is_ready(qtbot, viewer, raw, denoised, views):
     layer = views.difference(raw)
     show_frame(viewer, raw, 8)
-    expected = residual(raw.data[8].astype(np.float32), denoised.data[8])
+    expected = frame_residual(raw.data[8].astype(np.float32), denoised.data[8])
     qtbot.waitUntil(lambda: np.allclose(layer._slice.image.raw, expected, atol=1e-4), timeout=MS)
     viewer.layers.remove(layer)
 
@@ -195,8 +196,3 @@ def test_a_difference_of_a_bad_frame_is_no_error(qtbot, viewer, views):
     assert np.isnan(np.asarray(made.data)[0]).all()
     assert np.isfinite(np.asarray(made.data)[1]).all()
     assert not any(notification.severity.value == "error" for notification in notification_manager.records)
-
-
-def test_a_flat_denoised_frame_leaves_the_raw_one():
-    noisy = np.arange(12, dtype=np.float32).reshape(3, 4)
-    np.testing.assert_allclose(residual(noisy, np.ones((3, 4), np.float32)), noisy - noisy.mean())

@@ -69,6 +69,25 @@ def test_calibration_comes_with_the_layer(qtbot, viewer, workspace, movie_step):
     assert "10 ms" in movie_step.facts.text()
 
 
+def test_calibration_that_is_set_later_is_taken(qtbot, viewer, workspace, movie_step):
+    layer = viewer.add_image(frames_of(), name="bare")
+    until_measured(qtbot, workspace)
+    measured = workspace.measured
+    assert workspace.movie.pixel_size_nm is None
+    layer.scale = (1, 0.02, 0.02)
+    layer.units = ("pixel", "nm", "nm")
+    assert workspace.movie.pixel_size_nm == pytest.approx(0.02)
+    assert "0.02 nm" in movie_step.facts.text()
+    assert workspace.measured is measured, "what is measured is in pixels"
+    other = add_movie(viewer, name="other")
+    movie_step.choose(other)
+    layer.scale = (1, 0.05, 0.05)
+    assert workspace.movie.pixel_size_nm == pytest.approx(0.03), "of the chosen one alone"
+    workspace.close()
+    other.scale = (0.01, 0.04, 0.04)
+    assert workspace.movie.pixel_size_nm == pytest.approx(0.03)
+
+
 def add_flat(viewer):
     return viewer.add_image(np.zeros((ROWS, COLUMNS)), name="photograph")
 
@@ -200,6 +219,15 @@ def test_what_the_movie_tells_goes_into_the_settings(qtbot, viewer, workspace, m
     assert settings.simulation.variance_min_px2 <= FOUND.spot_variance_px2 <= settings.simulation.variance_max_px2
     workspace.choose_preset("paper")
     assert workspace.settings.network == preset("paper").network
+
+
+def test_what_is_set_while_the_movie_is_measured_stays(qtbot, viewer, workspace, movie_step):
+    add_movie(viewer)
+    training = workspace.settings.training.model_copy(update={"epochs": 3})
+    workspace.change("training", training)
+    until_measured(qtbot, workspace)
+    assert workspace.settings.training == training
+    assert workspace.settings.scene.background_e == pytest.approx(FOUND.background_e, rel=0.01)
 
 
 def test_a_chosen_preset_and_the_run_s_settings_outlive_another_movie(qtbot, viewer, workspace, movie_step):

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelFile", "check_device", "denoiser", "read_both"]
 
-TOLERANCE = 0.2
-"""Relative difference of the pixel sizes of movie and model from which a warning is given."""
-
 ModelFile = Annotated[Path, typer.Option("--model", "-m", metavar="RUN_OR_FILE", help="Run folder or model file.")]
 
 
@@ -37,7 +34,7 @@ def read_both(movie: Path, model: Path, signal: str | None) -> "tuple[Movie, Tra
 
     source = read_movie(movie, signal=parse_signal(signal))
     trained = load_model(model)
-    tell_notes((*source.notes, *_mismatch(source, trained)))
+    tell_notes((*source.notes, *trained.doubts(source)))
     return source, trained
 
 
@@ -46,13 +43,3 @@ def denoiser(model: "TrainedModel", device: str, threads: int) -> "Callable[[Mov
     from napari_noise2atom.inference import denoise
 
     return partial(denoise, model=model, device=device, threads=threads)
-
-
-def _mismatch(movie: "Movie", model: "TrainedModel") -> tuple[str, ...]:
-    here, there = movie.pixel_size_nm, model.pixel_size_nm
-    if not (here and there) or abs(here / there - 1) <= TOLERANCE:
-        return ()
-    return (
-        f"the pixels of {movie.name} are {here:.3g} nm wide, those of the movie on which the model was trained "
-        f"{there:.3g} nm; atoms have another size than it has learned, so train on this movie.",
-    )

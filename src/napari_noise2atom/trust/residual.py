@@ -13,7 +13,7 @@ from napari_noise2atom.movie import Movie
 
 from .noisetest import spread_frames
 
-__all__ = ["LAGS_PX", "Residual", "autocovariance", "measure_residual"]
+__all__ = ["LAGS_PX", "Residual", "autocovariance", "frame_residual", "measure_residual"]
 
 LAGS_PX = 8
 SAMPLED_FRAMES = 16
@@ -95,6 +95,31 @@ def measure_residual(
     power = float(total[LAGS_PX, LAGS_PX])
     correlation = total / power if power > 0 else np.full_like(total, np.nan)
     return replace(fit, spread=float(np.sqrt(power / len(frames))), autocorrelation=correlation)
+
+
+def frame_residual(
+    raw: NDArray[np.float32], denoised: NDArray[np.float32], blur_px: float = 0.0
+) -> NDArray[np.float32]:
+    """Return a raw frame minus the affine fit of the denoised one, for this frame alone.
+
+    Parameters
+    ----------
+    raw, denoised : array, shape (y, x)
+        A frame in both versions.
+    blur_px : float
+        As for `measure_residual` [px].
+
+    Returns
+    -------
+    array, shape (y, x)
+        In grey values of the raw frame.
+    """
+    fitted = _blurred(denoised, blur_px)
+    fitted = fitted - fitted.mean()
+    power = float((fitted * fitted).sum())
+    slope = np.float32((fitted * raw).sum() / power if power else 0.0)
+    residual: NDArray[np.float32] = raw - raw.mean() - slope * fitted
+    return residual
 
 
 def _blurred(frame: NDArray[np.float32], blur_px: float) -> NDArray[np.float32]:

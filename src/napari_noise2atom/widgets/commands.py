@@ -39,20 +39,26 @@ def read_model(path: str | list[str]) -> Callable[[Any], list[tuple[None]]] | No
 
 def denoise_layer(viewer: Viewer) -> None:
     """Open the dock with the selected layer."""
-    dock = open_dock(viewer)
-    layer = viewer.layers.selection.active
-    if isinstance(layer, Image):
-        dock.choose_layer(layer)
+    _dock_with_selected(viewer)
 
 
 def side_by_side(viewer: Viewer) -> None:
     """Put the raw layer and its results into the grid; once more brings the former view back."""
-    open_dock(viewer).side_by_side.click()
+    _dock_with_selected(viewer).side_by_side.click()
 
 
 def difference(viewer: Viewer) -> None:
     """Add a layer of raw minus denoised."""
-    open_dock(viewer).difference.click()
+    _dock_with_selected(viewer).difference.click()
+
+
+def _dock_with_selected(viewer: Viewer) -> "Noise2AtomDock":
+    """Return the dock, working on the selected layer if that is a movie."""
+    dock = open_dock(viewer)
+    layer = viewer.layers.selection.active
+    if isinstance(layer, Image):
+        dock.choose_layer(layer)
+    return dock
 
 
 def open_dock(viewer: Viewer) -> "Noise2AtomDock":

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 from napari.viewer import Viewer
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_noise2atom.browsing import BrowsedDenoising
 from napari_noise2atom.io import write_movie, write_mp4
+from napari_noise2atom.layerdata import LOST_WIDTH
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.simulate.clean import lost_width_px
 
+from .files import ask_where_to_save
 from .jobs import BackgroundJob, Wanted, in_words
 from .layers import LiveLayer, add_result, contrast_of, current_frame, show_frame
 from .plots import CssPlot
@@ -47,6 +49,8 @@ class Result:
     bad: tuple[int, ...]
     denoising: BrowsedDenoising
     layer: Image
+    source: str | None
+    """File of the raw movie, if it is known."""
     contrast_set: bool = False
 
 
@@ -62,8 +66,6 @@ class DenoiseStep(QWidget):
     denoiser : callable
         Called with movie, model, device and threads; as `napari_noise2atom.inference.FrameDenoiser`.
     """
-
-    denoised = Signal()
 
     def __init__(self, viewer: Viewer, workspace: Workspace, denoiser: MakeDenoiser = make_denoiser) -> None:
         super().__init__()
@@ -143,9 +145,9 @@ class DenoiseStep(QWidget):
         bad = workspace.measured.bad if workspace.measured is not None else ()
         live = LiveLayer(self._viewer)
         denoising = BrowsedDenoising(movie, denoise, live.notes.append, live.notes.append)
-        metadata = {"recipe": model.recipe, "lost_width_px": lost_width_px(model.settings.simulation)}
+        metadata = {"recipe": model.recipe, LOST_WIDTH: lost_width_px(model.settings.simulation)}
         layer = add_result(self._viewer, raw, denoising.array, "denoised", contrast_limits=(0, 1), metadata=metadata)
-        result = self.result = Result(movie, bad, denoising, layer)
+        result = self.result = Result(movie, bad, denoising, layer, raw.source.path)
         self.results.append(result)
         live.computed.connect(lambda index: self._take_frame(result, index))
         live.failed.connect(self._fail)
@@ -155,8 +157,7 @@ class DenoiseStep(QWidget):
         self._changed = True
         self.show_cursor()
         self._show_state()
-        self.status.setText("")
-        self.denoised.emit()
+        self.status.setText(" ".join(model.doubts(movie)))
 
     def compute_all(self) -> None:
         """Compute every frame in the background."""
@@ -203,13 +204,16 @@ class DenoiseStep(QWidget):
             self._fail(str(error))
 
     def _ask_and_save(self) -> None:
-        if self.result is None:
+        if (result := self.result) is None:
             return
-        proposed = f"{self.result.movie.name} denoised.tif"
-        path, chosen = QFileDialog.getSaveFileName(self, "Save the denoised series", proposed, FILTERS)
-        if path:
-            ending = chosen[chosen.index("*") + 1 : -1] if "*" in chosen else ".tif"
-            self.save_as(Path(path) if Path(path).suffix.lower() in ENDINGS else Path(path + ending))
+        proposed = f"{result.movie.name} denoised.tif"
+        try:
+            path = ask_where_to_save(self, "Save the denoised series", proposed, FILTERS, ENDINGS, result.source)
+        except ValueError as error:
+            self._fail(str(error))
+            return
+        if path is not None:
+            self.save_as(path)
 
     def _cancel(self) -> None:
         self._computing.cancel()
@@ -254,7 +258,11 @@ class DenoiseStep(QWidget):
         self._show_state()
 
     def _computed(self, result: object) -> None:
-        self._end("every frame computed", "")
+        frames, result = 0, self.result
+        if result is not None and (frames := result.denoising.frames.capacity) < len(result.movie):
+            self._end("every frame computed", f"{frames} frames are kept in memory; Save… computes the others anew.")
+        else:
+            self._end("every frame computed", "")
 
     def _saved(self, path: Path) -> None:
         self._end("saved", f"Saved {path}.")
@@ -306,5 +314,7 @@ def _save(result: Result, path: Path, wanted: Wanted) -> Path:
 
             write_csv(score_movie(denoised, raw=result.movie, progress=wanted), path)
         case _:
-            write_movie(denoised, path, progress=wanted)
+            recipe = result.layer.metadata["noise2atom"]["recipe"] | {"frames": [0, len(denoised)]}
+            # a .zarr whose saving was cancelled goes on; of another movie or model, it is left alone
+            write_movie(denoised, path, resume=True, progress=wanted, recipe=recipe)
     return path

@@ -59,7 +59,6 @@ class Noise2AtomDock(QWidget):
             for number, (title, step) in enumerate(steps.items(), start=1)
         ]
         self._build()
-        self.train.trained.connect(lambda: self.sections[3].set_open(True))
         self.workspace.model_changed.connect(lambda: self.sections[3].set_open(True))
         self.views.changed.connect(self._show_view)
         self._closed = False

@@ -14,18 +14,30 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_noise2atom.events import Command, Paused
 
-__all__ = ["READ_MS", "BackgroundJob", "CancelledError", "JobError", "State", "StreamJob", "Wanted", "in_words"]
+__all__ = [
+    "READ_MS",
+    "BackgroundJob",
+    "CancelledError",
+    "JobError",
+    "State",
+    "StreamJob",
+    "Wanted",
+    "end_all",
+    "in_words",
+]
 
 Events = Generator[Any, Command | None, Any]
 """What a training and a comparison are: they tell how far they are, are sent wishes, and return their result."""
 READ_MS = 20
 """How often what threads tell is looked at."""
+ENDS_JOBS = "napari-noise2atom ends its jobs"
+"""Property of the application that is told once to do so."""
 LAST_STEP_S = 30.0
 """How long quitting waits for the last step, and a training's checkpoint."""
 
@@ -152,23 +164,15 @@ class StreamJob(QObject):
         """
         if self._state is not State.IDLE:
             raise RuntimeError(f"the job is {self._state.value}; stop it before another is started")
-        wishes, notes, over = _Wishes(), deque[Any](), threading.Event()
-        self._runs[:], self._notes, self._over = [wishes], notes, over
+        wishes, notes = _Wishes(), deque[Any]()
+        self._runs[:], self._notes = [wishes], notes
 
         def run() -> None:
             notes.append(_outcome(lambda: _follow(events, wishes, notes.append)))
-            over.set()
-            atexit.unregister(last)
 
-        def last() -> None:
-            wishes.end()
-            over.wait(LAST_STEP_S)
-
-        _at_the_end(last)
         self._enter(State.RUNNING)
         self._timer.start()
-        # a daemon, so that one that does not end cannot keep the program from ending
-        threading.Thread(target=run, name="stream", daemon=True).start()
+        self._over = _start(run, wishes.end)
 
     def pause(self) -> None:
         """Interrupt a training within a step; a checkpoint is kept."""
@@ -220,11 +224,45 @@ class StreamJob(QObject):
             self.finished.emit(model)
 
 
-def _at_the_end(last: Callable[[], None]) -> None:
-    """Have a function called when the program ends, with or without a loop of events."""
-    atexit.register(last)
-    if (application := QCoreApplication.instance()) is not None:
-        application.aboutToQuit.connect(last)
+class _Thread(NamedTuple):
+    """A thread at work."""
+
+    end: Callable[[], None]
+    over: threading.Event
+
+
+_AT_WORK: set[_Thread] = set()
+
+
+def _start(work: Callable[[], None], end: Callable[[], None]) -> threading.Event:
+    """Work in a thread; return what is set when it is over. A program that ends before wishes its end and waits."""
+    thread = _Thread(end, threading.Event())
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            _AT_WORK.discard(thread)
+            thread.over.set()
+
+    _AT_WORK.add(thread)
+    application = QCoreApplication.instance()
+    if application is not None and not application.property(ENDS_JOBS):
+        application.setProperty(ENDS_JOBS, True)
+        application.aboutToQuit.connect(end_all)
+    # a daemon, so that one that does not end cannot keep the program from ending
+    threading.Thread(target=run, name="job", daemon=True).start()
+    return thread.over
+
+
+@atexit.register
+def end_all() -> None:
+    """End what is at work: a training keeps a checkpoint, what is half written is taken away."""
+    threads = [*_AT_WORK]
+    for thread in threads:
+        thread.end()
+    for thread in threads:
+        thread.over.wait(LAST_STEP_S)
 
 
 class BackgroundJob(QObject):
@@ -259,12 +297,12 @@ class BackgroundJob(QObject):
             wanted.outcome = _outcome(lambda: work(wanted))
 
         self._timer.start()
-        threading.Thread(target=work_and_tell, name="job", daemon=True).start()
+        _start(work_and_tell, wanted.end)
 
     def cancel(self) -> None:
         """Want nothing any more."""
         self._timer.stop()
-        self._newest.value = False
+        self._newest.end()
 
     def _read(self) -> None:
         """Tell what the newest thread has told."""
@@ -297,6 +335,10 @@ class Wanted:
 
     def __bool__(self) -> bool:
         return self.value
+
+    def end(self) -> None:
+        """Want it no more."""
+        self.value = False
 
     def __call__(self, number: int, total: int) -> None:
         """Tell the progress.

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from napari.layers import Image
 from napari.viewer import Viewer
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -63,8 +63,6 @@ class TrainStep(QWidget):
     train : callable
         As `napari_noise2atom.training.train`.
     """
-
-    trained = Signal()
 
     def __init__(self, viewer: Viewer, workspace: Workspace, train: StartTraining = start_training) -> None:
         super().__init__()
@@ -142,7 +140,7 @@ class TrainStep(QWidget):
         self.stop.clicked.connect(self.job.stop)
         self.resume.clicked.connect(self._resume)
         self.stop.setToolTip("End within a step; the best model is kept.")
-        self.resume.setToolTip("Go on with the last run, or with the folder of another one.")
+        self.resume.setToolTip("Go on with the last run of this movie, or with one whose folder you choose.")
         layout = QHBoxLayout()
         for button in (self.start, self.pause, self.stop, self.resume):
             layout.addWidget(button)
@@ -228,13 +226,11 @@ class TrainStep(QWidget):
             self.job.pause()
 
     def _resume(self) -> None:
-        folder = self.run_folder
-        if folder is None or not (folder / "checkpoint.safetensors").is_file():
-            chosen = QFileDialog.getExistingDirectory(self, "Folder of the run to go on with")
-            if not chosen:
-                return
-            folder = Path(chosen)
-        self.resume_run(folder)
+        last, same = self.run_folder, self._raw is self._workspace.layer
+        if same and last is not None and (last / "checkpoint.safetensors").is_file():
+            self.resume_run(last)
+        elif chosen := QFileDialog.getExistingDirectory(self, "Folder of the run of this movie to go on with"):
+            self.resume_run(Path(chosen))
 
     def _take(self, event: TrainEvent) -> None:
         """Note an event; drawing is left to the timer."""
@@ -306,7 +302,6 @@ class TrainStep(QWidget):
         self._timer.stop()
         self.paint()
         self._workspace.use_model(model, f"trained on {self._raw.name if self._raw is not None else 'a movie'}")
-        self.trained.emit()
 
     def _fail(self, problem: str) -> None:
         self._timer.stop()

@@ -9,12 +9,13 @@ import numpy as np
 from napari.layers import Image
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.simulate.clean import lost_width_px
 from napari_noise2atom.trust import Atoms, NoiseTest, Residual, measure_atoms, measure_residual, noise_test
 
+from .files import ask_where_to_save
 from .jobs import BackgroundJob, Wanted
 from .layers import add_atoms, add_live_result, current_frame, show_frame
 from .plots import AtomsPlot, PictureRow
@@ -232,9 +233,13 @@ class TrustStep(QWidget):
         return raw if raw in self._viewer.layers else None
 
     def _ask_and_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save the table of atoms", self._name, "CSV (*.csv)")
-        if path:
-            self.save_as(Path(path) if Path(path).suffix else Path(f"{path}.csv"))
+        try:
+            path = ask_where_to_save(self, "Save the table of atoms", self._name, "CSV (*.csv)", (".csv",))
+        except ValueError as error:
+            self._fail(str(error))
+            return
+        if path is not None:
+            self.save_as(path)
 
     def _cancel(self) -> None:
         self._job.cancel()

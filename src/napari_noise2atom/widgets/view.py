@@ -6,16 +6,19 @@ from typing import Any
 import numpy as np
 from napari.layers import Image, Layer
 from napari.layers.utils._link_layers import link_layers, unlink_layers
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 
-from napari_noise2atom.layerdata import movie_of_layer
+from napari_noise2atom.layerdata import LOST_WIDTH, movie_of_layer
+from napari_noise2atom.trust.residual import frame_residual
 
 from .layers import add_live_result, current_frame, results_of
 from .workspace import layer_facts
 
 __all__ = ["Views"]
+
+NOTHING = "There is no result of this movie yet: denoise it first."
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,7 @@ class Views(QObject):
         self.restore()
         layers = [layer for layer in (raw, *results_of(self._viewer, raw)) if not _is_preview(layer)]
         if len(layers) < 2:
+            show_info(NOTHING)
             return
         self._remember()
         self._show_only(layers)
@@ -78,6 +82,7 @@ class Views(QObject):
         if self._flipped is not None and not {raw, *denoised}.issuperset(self._flipped[0]):
             self.restore()  # one of the two is gone, or another movie is meant
         if not denoised:
+            show_info(NOTHING)
             return
         if self._flipped is None:
             self.restore()
@@ -112,6 +117,7 @@ class Views(QObject):
     def difference(self, raw: Image) -> Image | None:
         """Add a layer of raw minus denoised, after the affine fit of the denoised frame to the raw one.
 
+        Spots that were drawn narrower get their own width back before, or their rims would remain.
         Noise alone should be left; whatever has a shape was taken from the atoms or is invented.
 
         Returns
@@ -121,11 +127,13 @@ class Views(QObject):
         """
         denoised = [layer for layer in results_of(self._viewer, raw) if _kind(layer) == "denoised"]
         if not denoised:
+            show_info(NOTHING)
             return None
+        blur_px = denoised[-1].metadata["noise2atom"].get(LOST_WIDTH, 0.0)
         of_raw, of_denoised = (movie_of_layer(layer.data, layer_facts(layer)) for layer in (raw, denoised[-1]))
 
         def compute(index: int) -> Any:
-            return residual(of_raw.frame(index), of_denoised.frame(index))
+            return frame_residual(of_raw.frame(index), of_denoised.frame(index), blur_px)
 
         shown = of_raw.frame(current_frame(self._viewer, raw))
         spread = float(np.std(shown, where=np.isfinite(shown))) if np.isfinite(shown).any() else 0.0
@@ -146,14 +154,6 @@ class Views(QObject):
     def _show_only(self, shown: list[Image]) -> None:
         for layer in self._viewer.layers:
             layer.visible = layer in shown
-
-
-def residual(raw: Any, denoised: Any) -> Any:
-    """Return a raw frame minus the denoised one, which is scaled to it by least squares; shape (y, x)."""
-    fitted = denoised - denoised.mean()
-    power = float((fitted * fitted).sum())
-    slope = float((fitted * raw).sum()) / power if power else 0.0
-    return (raw - raw.mean() - slope * fitted).astype(np.float32)
 
 
 def _kind(layer: Layer) -> str:

@@ -65,7 +65,9 @@ class Workspace(QObject):
 
     def choose_layer(self, layer: Image | None) -> None:
         """Work on a layer; it is checked at once, and measured in the background."""
+        self._listen(False)
         self.layer, self.movie, self.measured, self.problem = layer, None, None, ""
+        self._listen(True)
         self._measuring.cancel()
         if layer is not None:
             try:
@@ -96,7 +98,23 @@ class Workspace(QObject):
 
     def close(self) -> None:
         """Want nothing any more."""
+        self._listen(False)
         self._measuring.cancel()
+
+    def _listen(self, wanted: bool) -> None:
+        """Follow the calibration of the chosen layer, or no longer."""
+        if self.layer is not None:
+            for event in (self.layer.events.scale, self.layer.events.units):
+                if wanted:
+                    event.connect(self._recalibrate)
+                else:
+                    event.disconnect(self._recalibrate)
+
+    def _recalibrate(self, event: object = None) -> None:
+        """Take the calibration that the user has given to the layer; what was measured stays, it is in pixels."""
+        if self.layer is not None and self.movie is not None:
+            self.movie = movie_of_layer(self.layer.data, layer_facts(self.layer))
+            self.layer_changed.emit()
 
     def _propose(self, base: Settings) -> None:
         if self.measured is not None and self.movie is not None:
@@ -106,7 +124,10 @@ class Workspace(QObject):
 
     def _take_measured(self, measured: Measured) -> None:
         self.measured = measured
-        self.choose_preset(self._chosen_preset or measured.preset)
+        if self.settings.preset == (self._chosen_preset or measured.preset):
+            self._propose(self.settings)  # what the user has set meanwhile stays
+        else:
+            self.choose_preset(measured.preset)
         self.measured_changed.emit()
 
     def _fail(self, problem: str) -> None:
