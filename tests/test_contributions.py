@@ -227,3 +227,20 @@ def test_nothing_is_written_into_the_package(tmp_path):
     write_layers(str(tmp_path / "out.tif"), [layer for layer in sample_movie() if layer[2] == "image"])
     write_layers(str(tmp_path / "out.zarr"), sample_result()[1:2])
     assert state() == before
+
+
+@pytest.mark.parametrize("detectors", [2, 20])
+def test_every_movie_of_a_file_is_a_layer(tmp_path, detectors, recwarn):
+    """napari asks no reader which one is meant."""
+    path = tmp_path / "film.tif"
+    data = np.stack([FRAMES + number for number in range(detectors)], axis=1)
+    tifffile.imwrite(path, data, imagej=True, metadata={"axes": "TCYX"})
+    layers = read_layers(str(path))
+    names = read_movie(path).signals
+    assert len(layers) == min(detectors, 16)
+    for number, (shown, meta, _) in enumerate(layers):
+        np.testing.assert_array_equal(shown, FRAMES + number)
+        assert meta["name"] == f"film {names[number]}"
+        assert meta["visible"] == (number == 0)
+    told = [str(warning.message) for warning in recwarn if "movies" in str(warning.message)]
+    assert len(told) == (detectors > 16), "what is there need not be told"

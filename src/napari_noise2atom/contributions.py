@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ Reader = Callable[[str | list[str]], list[LayerTuple]]
 
 _SAMPLE_RESULT = Path(__file__).parent / "sample" / "denoised.tif"
 """The sample movie denoised: what a demo left, in steps of 1/255."""
+_MOST_LAYERS = 16
 _MODEL = "model.safetensors"
 """The file by which the folder of a training run is known."""
 _FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
@@ -59,7 +61,7 @@ def _is_movie(path: Path) -> bool:
 
 
 def read_layers(path: str | list[str]) -> list[LayerTuple]:
-    """Read a movie as an image layer, lazily; what is worth knowing is given as warnings, which napari shows.
+    """Read movies as image layers, lazily; what is worth knowing is given as warnings, which napari shows.
 
     Parameters
     ----------
@@ -69,7 +71,8 @@ def read_layers(path: str | list[str]) -> list[LayerTuple]:
     Returns
     -------
     list of tuple
-        One image layer with scale, units and axis labels.
+        An image layer with scale, units and axis labels for each movie in the file, at most 16, all but the first
+        hidden.
 
     Raises
     ------
@@ -77,10 +80,20 @@ def read_layers(path: str | list[str]) -> list[LayerTuple]:
         With one sentence, if there is no readable movie.
     """
     several = isinstance(path, list) and len(path) > 1
-    movie = read_files(path) if several else read_movie(_only(path))
-    for note in movie.notes:
+    movies = _movies(read_files(path) if several else read_movie(_only(path)), path)
+    for note in dict.fromkeys(note for movie in movies for note in movie.notes):
         warnings.warn(note, stacklevel=2)
-    return [layer_data(movie)]
+    return [layer_data(movie, visible=number == 0) for number, movie in enumerate(movies)]
+
+
+def _movies(first: Movie, path: str | list[str]) -> list[Movie]:
+    """Return all movies of a file, such as those of several detectors, by their names."""
+    if not first.signals:
+        return [first]
+    chosen = first.signals[:_MOST_LAYERS]
+    movies = [read_movie(_only(path), signal=number) for number in range(len(chosen))]
+    named = [replace(movie, name=f"{movie.name} {signal}") for movie, signal in zip(movies, chosen, strict=True)]
+    return named if len(chosen) == len(first.signals) else [replace(named[0], notes=first.notes), *named[1:]]
 
 
 def write_layers(path: str, layers: Sequence[LayerTuple]) -> list[str]:

@@ -45,6 +45,8 @@ class Movie:
         What to call it, usually the file's name without ending.
     notes : tuple of str
         What a reader found worth telling the user, one sentence each.
+    signals : tuple of str
+        Names of all movies in the file, if there are several.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class Movie:
     frame_time_s: float | None = None
     name: str = "movie"
     notes: tuple[str, ...] = field(default=())
+    signals: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         if self.data.ndim != 3:
@@ -85,4 +88,4 @@ class Movie:
 
     def with_data(self, data: "NDArray[np.generic] | da.Array", name: str | None = None) -> Self:
         """Return a movie of other data with this one's calibration."""
-        return replace(self, data=data, name=self.name if name is None else name, notes=())
+        return replace(self, data=data, name=self.name if name is None else name, notes=(), signals=())

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,8 @@ def read_microscope(path: Path, signal: int | str | None = None) -> Movie:
     if not movies:
         found = "; ".join(f"{s.name!r} is {s.problem}" for s in signals[:5]) or "the file is empty"
         raise MovieFileError(f"{path.name}: no movie in it, {found}; expected frames along one axis, open such a file")
-    index, notes = choose_signal([movie.name for movie in movies], signal, path.name)
-    return _movie(path, movies[index], notes)
+    chosen = choose_signal([movie.name for movie in movies], signal, path.name)
+    return replace(_movie(path, movies[chosen.number], chosen.notes), signals=chosen.names)
 
 
 def _movie(path: Path, chosen: _Signal, notes: tuple[str, ...]) -> Movie:

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ def read_zarr(path: Path, signal: int | str | None = None) -> Movie:
     if not movies:
         raise MovieFileError(f"{path.name}: no array in this Zarr store; expected an OME-Zarr movie with axes t, y, x")
     usable = [view for view in movies if not view.problem] or movies[:1]
-    index, notes = choose_signal([view.name for view in usable], signal, path.name)
-    return usable[index].movie(path, notes)
+    chosen = choose_signal([view.name for view in usable], signal, path.name)
+    return replace(usable[chosen.number].movie(path, chosen.notes), signals=chosen.names)
 
 
 class _View:

@@ -1,14 +1,25 @@
 """A file may hold several movies (channels, series, detectors): which one is taken."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from .frames import MovieFileError
 
-__all__ = ["choose_signal"]
+__all__ = ["Chosen", "choose_signal"]
 
 
-def choose_signal(names: Sequence[str], signal: int | str | None, file: str) -> tuple[int, tuple[str, ...]]:
-    """Return the index of the movie to take, and a note if there are others.
+class Chosen(NamedTuple):
+    """Which movie of a file is taken."""
+
+    number: int
+    names: tuple[str, ...]
+    """Of all, if there are several."""
+    notes: tuple[str, ...]
+    """That there are several, if nobody has chosen."""
+
+
+def choose_signal(names: Sequence[str], signal: int | str | None, file: str) -> Chosen:
+    """Choose the movie to take.
 
     Parameters
     ----------
@@ -29,8 +40,9 @@ def choose_signal(names: Sequence[str], signal: int | str | None, file: str) -> 
     if index is None:
         raise MovieFileError(f"{file}: there is no signal {signal!r}; choose one of {listed}")
     if len(names) == 1:
-        return index, ()
-    return index, (f"{file} holds {len(names)} movies ({listed}); this is number {index}, signal=... chooses another.",)
+        return Chosen(index, (), ())
+    note = f"{file} holds {len(names)} movies ({listed}); this is number {index}, signal=... chooses another."
+    return Chosen(index, tuple(names), (note,) if signal is None else ())
 
 
 def _index(names: Sequence[str], signal: int | str | None) -> int | None:

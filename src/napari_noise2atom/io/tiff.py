@@ -45,11 +45,12 @@ def read_tiff(path: Path, signal: int | str | None = None) -> Movie:
     movies = [stack for stack in layout.stacks if not stack.problem and stack.expected > 1]
     if not movies:
         raise MovieFileError(f"{path.name}: {_no_movie(layout, directory)}")
-    index, notes = choose_signal([stack.name for stack in movies], signal, path.name)
-    pages = _complete_pages(movies[index], layout, directory)
-    notes += missing_note(path.name, len(pages), movies[index].expected) or _cut_note(path.name, layout, directory)
-    data = _frames(path, pages, directory)
-    return Movie(data, layout.pixel_size_nm, layout.frame_time_s, movie_name(path), notes)
+    chosen = choose_signal([stack.name for stack in movies], signal, path.name)
+    stack = movies[chosen.number]
+    pages = _complete_pages(stack, layout, directory)
+    missing = missing_note(path.name, len(pages), stack.expected) or _cut_note(path.name, layout, directory)
+    data, notes = _frames(path, pages, directory), chosen.notes + missing
+    return Movie(data, layout.pixel_size_nm, layout.frame_time_s, movie_name(path), notes, chosen.names)
 
 
 def read_tiff_frame(path: Path) -> NDArray[Any]:
