@@ -11,13 +11,11 @@ from napari_noise2atom.metrics import find_atoms, write_columns
 from napari_noise2atom.movie import Movie, is_bad_frame
 from napari_noise2atom.settings import Settings
 
-from .confidence import Found, confidence, versions
+from .confidence import Denoise, Found, confidence, versions
 from .threshold import atom_threshold
 from .tracks import link, reach
 
 __all__ = ["Atoms", "measure_atoms"]
-
-Denoise = Callable[[Movie], Movie]
 
 
 @dataclass(frozen=True, eq=False)

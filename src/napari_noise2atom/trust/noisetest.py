@@ -10,12 +10,12 @@ from napari_noise2atom.metrics import find_atoms
 from napari_noise2atom.movie import Movie, is_bad_frame
 from napari_noise2atom.settings import Settings
 
+from .confidence import Denoise
 from .nulls import NULLS, NullKind, null_movie
 from .threshold import atom_threshold
 
 __all__ = ["NoiseTest", "noise_test", "spread_frames"]
 
-Denoise = Callable[[Movie], Movie]
 MOST_FRAMES = 40
 """Tested of a movie: enough to tell one false atom in a thousand."""
 
