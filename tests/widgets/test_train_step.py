@@ -380,13 +380,19 @@ def test_a_folder_without_a_run_is_refused_in_words(step_of, tmp_path):
     assert enabled(widget) == {"start", "resume"}
 
 
-def test_the_resume_button_goes_on_with_the_last_run(qtbot, step_of):
+def with_a_run(qtbot, step_of):
+    """Return the step after a training that left a checkpoint."""
     widget = step_of(endless=True)
     widget.start.click()
     widget.stop.click()
     qtbot.waitUntil(lambda: widget.job.state is State.IDLE, timeout=MS)
     widget.run_folder.mkdir(parents=True)
     (widget.run_folder / "checkpoint.safetensors").touch()
+    return widget
+
+
+def test_the_resume_button_goes_on_with_the_last_run(qtbot, step_of):
+    widget = with_a_run(qtbot, step_of)
     (widget.run_folder / "settings.json").write_text(preset("compact").model_dump_json())
     widget._train = again = Script()
     widget.resume.click()
@@ -395,13 +401,8 @@ def test_the_resume_button_goes_on_with_the_last_run(qtbot, step_of):
     assert again.call[1]["resume"]
 
 
-def test_a_run_of_another_movie_is_not_gone_on_with(qtbot, viewer, step_of, measured, monkeypatch, tmp_path):
-    widget = step_of(endless=True)
-    widget.start.click()
-    widget.stop.click()
-    qtbot.waitUntil(lambda: widget.job.state is State.IDLE, timeout=MS)
-    widget.run_folder.mkdir(parents=True)
-    (widget.run_folder / "checkpoint.safetensors").touch()
+def test_a_run_of_another_movie_is_not_gone_on_with(qtbot, viewer, step_of, measured, monkeypatch):
+    widget = with_a_run(qtbot, step_of)
     measured.choose_layer(add_movie(viewer, name="other"))
     asked, resumed = [], []
     monkeypatch.setattr(train_module.QFileDialog, "getExistingDirectory", lambda *given: asked.append(given) or "runs")
