@@ -16,7 +16,7 @@ __all__ = ["MEANING", "Estimate", "estimate", "propose", "settings_from"]
 
 MEANING = {
     "spot_variance_px2": ("variance of an atom's spot", "px²", "simulation.variance_min_px2, variance_max_px2"),
-    "atoms_per_frame": ("spots found in a frame", "", "simulation.positions_min, positions_max"),
+    "atoms_per_frame": ("spots in a frame", "", "simulation.positions_min, positions_max"),
     "atom_peak_e": ("electrons in a spot's brightest pixel", "e", "scene.atom_peak_e"),
     "step_px": ("motion per frame and axis", "px", "scene.walk_px"),
     "background_e": ("electrons in a pixel between the atoms", "e", "scene.background_e"),
@@ -61,7 +61,7 @@ class Estimate:
     atom_peak_e: float
     """Electrons in the brightest pixel of a spot, without the background."""
     atoms_per_frame: float
-    """Spots that are found in a frame of this movie's size; faint ones are missed."""
+    """Spots in a frame of this movie's size, as many as have its contrast."""
     step_px: float
     """Standard deviation per axis of the motion from one frame to the next."""
     certain: bool

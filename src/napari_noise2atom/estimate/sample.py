@@ -1,5 +1,7 @@
 """A sample of the movie, small enough to be measured within a second or two."""
 
+from itertools import islice
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,8 +9,8 @@ from napari_noise2atom.movie import Movie, is_bad_frame
 
 __all__ = ["neighbour_mean", "sample_runs"]
 
-RUN_FRAMES = 8
-RUNS = (7, 16)
+RUN_FRAMES = 16
+RUNS = (4, 8)
 """At least and at most; in between, as many as make up `PIXELS`."""
 PIXELS = 2**21
 SIDE_PX = 256
@@ -17,7 +19,7 @@ SIDE_PX = 256
 def sample_runs(movie: Movie) -> NDArray[np.float32]:
     """Return runs of consecutive frames from all over the movie, at most 256×256 pixels from the middle of each.
 
-    Bad frames are left out, so that a run may step over them.
+    Bad frames are left out, so that a run may step over them. Runs of a short movie may overlap.
 
     Parameters
     ----------
@@ -27,7 +29,7 @@ def sample_runs(movie: Movie) -> NDArray[np.float32]:
     Returns
     -------
     array, shape (runs, frames, y, x), float32
-        Grey values; at most 16 runs of 8 frames, 7 if frames are large, in the order of time.
+        Grey values; at most 8 runs of 16 frames, 4 if frames are large, in the order of time.
 
     Raises
     ------
@@ -37,9 +39,9 @@ def sample_runs(movie: Movie) -> NDArray[np.float32]:
     length = min(RUN_FRAMES, len(movie))
     height, width = (min(side, SIDE_PX) for side in movie.shape[1:])
     affordable = int(np.clip(PIXELS // (length * height * width), *RUNS))
-    runs = max(1, min(affordable, len(movie) // RUN_FRAMES))
+    runs = max(1, min(affordable, (len(movie) + RUN_FRAMES // 2) // RUN_FRAMES))
     starts = np.linspace(0, len(movie) - length, runs).astype(int)
-    good = [[frame for frame in map(movie.frame, range(s, s + length)) if not is_bad_frame(frame)] for s in starts]
+    good = [_good_frames(movie, int(start), length) for start in starts]
     length = max(map(len, good))
     if length < 2:
         raise ValueError(f"{movie.name}: found fewer than two usable frames in a row; a movie has at least two")
@@ -47,6 +49,12 @@ def sample_runs(movie: Movie) -> NDArray[np.float32]:
     return np.stack([np.stack(run) for run in good if len(run) == length])[
         :, :, top : top + SIDE_PX, left : left + SIDE_PX
     ]
+
+
+def _good_frames(movie: Movie, start: int, most: int) -> list[NDArray[np.float32]]:
+    """Return the next frames that are not bad; up to as many bad ones are stepped over."""
+    frames = map(movie.frame, range(start, min(start + 2 * most, len(movie))))
+    return list(islice((frame for frame in frames if not is_bad_frame(frame)), most))
 
 
 def neighbour_mean(runs: NDArray[np.float32], reach: int) -> NDArray[np.float32]:

@@ -21,29 +21,27 @@ __all__ = ["Spots", "measure_spots"]
 SCALES_PX2 = np.geomspace(0.5, 22.6, 12)
 """Variances of the filters with which spots are looked for [px²]."""
 FEWEST_SPOTS = 30
-REACH = 2
+REACHES = (2, 6, 15)
+"""Neighbours on each side in which spots are looked for: further ones show weaker atoms, if these are slow."""
 FAST = 0.5
 """Steps from frame to frame, in standard deviations of a spot, from which on neighbours are no guide to a place."""
 LEAST_DENSITY = 1 / 150
 """Spots per spot variance that are assumed where too few are found, about one per square of 12 standard deviations."""
 GUESSED_VARIANCE_PX2 = 7.0
-CONFIRMED = {2: 0.55, 1: 0.55, 0: 0.4}
-"""Least share of the guide's response that the frames themselves show; noise alone has 0, spots without noise 1."""
-NARROWEST, WIDEST = 0.3, {2: 1.0, 1: 1.0, 0: 4.0}
-"""Filters that count, relative to the variance found with them: broader ones take neighbours for one spot.
-
-Half the rows hold more noise, to which narrow filters cling.
-"""
-TOO_WIDE = {2: 2.0, 1: 2.0, 0: 4.0}
-"""The same where spots are too weak for narrower filters."""
+NARROWEST, WIDEST = 0.3, 1.0
+"""Filters that count, relative to the variance found with them: broader ones take neighbours for one spot."""
 BEST = 0.5
 """Of these filters, relative to the variance on which they agree: narrower ones find but a part of the spots."""
 FEW = 0.2
 """Share of the spots that broader filters find, below which narrower ones do not suffice."""
+MANY = 0.5
+"""The same where the narrowest measure is taken, which should not be one of noise."""
+NEAR_NARROWEST = 1.3
+"""Measures up to this multiple of the narrowest one are averaged with it."""
 ENVELOPE = 4.0
 """Broad filters that agree on more than this multiple of what the narrowest one has measured have seen clusters."""
-COUNTED = {2: (1.0, 1.4, 2.0), 1: (1.0, 1.4, 2.0), 0: (2.0,)}
-"""Filters, relative to the variance, with which spots are counted: that counts to which most of them show."""
+MOST_HIDDEN = 2.0
+"""Spots per spot that is found, at most."""
 WINDOW = 2.5
 """Variance of the window in which a spot is measured, relative to the filter that found it."""
 NEAR = 3.0
@@ -61,7 +59,7 @@ class Spots:
     peak_counts: float
     """Height of a single spot above the background [counts]."""
     density_per_px: float
-    """Spots that are bright enough to be found, per pixel of a frame."""
+    """Spots of this height that have the movie's contrast, per pixel of a frame."""
     step_px: float
     """Standard deviation per axis of the motion from one frame to the next [px]."""
     certain: bool
@@ -92,42 +90,33 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
     -------
     Spots
     """
-    for reach in (REACH, 1, 0):  # neighbours further away show more, unless atoms are fast
-        consistent = _consistent_variance(runs, reach)
-        if consistent is not None:
-            break
-    variance = GUESSED_VARIANCE_PX2 if consistent is None else consistent
-    step = _step(_Blobs(_flat(runs)).response(variance).reshape(runs.shape), variance)
-    reach = reach if step < FAST * np.sqrt(variance) else 0
-    frames, guide = _frames_and_guide(runs, reach)
-    found = {
-        scale: _find(frames.response(scale), guide.response(scale), scale, CONFIRMED[reach])
-        for scale in (wider * variance for wider in COUNTED[reach])
-    }
-    scale, peaks = max(found.items(), key=lambda item: item[1].present)
-    certain = consistent is not None and peaks.reliable
-    bright = peaks.height[: max(FEWEST_SPOTS, peaks.present // 2)]  # the dim half holds noise
-    # what the Laplacian at this scale makes of a spot of unit height
-    unit = 2 * scale * variance / (scale + variance) ** 2
-    peak = float(bright.mean()) / unit if peaks.reliable else 0.0
+    search, found = _width(runs)
+    variance = GUESSED_VARIANCE_PX2 if found is None else found
+    step, energy = _step_and_energy(_Blobs(_flat(runs)).response(variance).reshape(runs.shape), variance)
+    if step >= FAST * np.sqrt(variance):
+        search = _by_rows(runs)
+    counted = {scale: search.peaks(scale) for scale in (wider * variance for wider in search.counted)}
+    scale, peaks = max(counted.items(), key=lambda item: item[1].present)
+    density = LEAST_DENSITY / variance
+    peak = float(np.sqrt(energy / density))
+    if peaks.reliable:
+        bright = peaks.height[: max(FEWEST_SPOTS, peaks.present // 2)]  # the dim half holds noise
+        # what the Laplacian at this scale makes of a spot of unit height
+        peak = float(bright.mean()) * (scale + variance) ** 2 / (2 * scale * variance)
+        if found is not None:
+            # contrast tells spots that hide behind others; the film's own speckle adds to it, hence the bound
+            density = min(energy / peak**2, max(MOST_HIDDEN * peaks.present / runs.size, density))
     return Spots(
         variance_px2=variance,
         peak_counts=max(peak, 0.05 * float(runs.std())),
-        density_per_px=peaks.present / runs.size if certain else LEAST_DENSITY / variance,
+        density_per_px=density,
         step_px=step,
-        certain=certain,
+        certain=found is not None and peaks.reliable,
     )
 
 
 def _flat(runs: NDArray[np.float32]) -> NDArray[np.float32]:
     return runs.reshape(-1, *runs.shape[2:])
-
-
-def _frames_and_guide(runs: NDArray[np.float32], reach: int) -> "tuple[_Blobs, _Blobs]":
-    """Return the frames and a guide whose noise is another one: their neighbours, or without reach every other row."""
-    if reach:
-        return _Blobs(_flat(runs)), _Blobs(_flat(neighbour_mean(runs, reach)))
-    return _Blobs(_from_rows(_flat(runs), 1)), _Blobs(_from_rows(_flat(runs), 0))
 
 
 def _from_rows(frames: NDArray[np.float32], first: int) -> NDArray[np.float32]:
@@ -158,55 +147,91 @@ class _Blobs:
         return response
 
 
-def _find(
-    response: NDArray[np.float32], guide: NDArray[np.float32], scale_px2: float, least_confirmed: float
-) -> _Peaks:
-    """Return maxima of the guide that the frame itself confirms, as many as share one height with it."""
-    sigma = float(np.sqrt(scale_px2))
-    margin, side = int(np.ceil(3 * sigma)) + 1, max(3, 2 * round(sigma) + 1)
-    peak = guide == maximum_filter(guide, (1, side, side))
-    peak[:, :margin] = peak[:, -margin:] = peak[:, :, :margin] = peak[:, :, -margin:] = False
-    peak &= guide > 3 * 1.4826 * np.median(np.abs(guide - np.median(guide)))
-    index = np.argwhere(peak)
-    found, seen = guide[peak], response[peak]
-    order = np.argsort(-found)
-    index, found, seen = index[order], found[order], seen[order]
-    confirmed = np.flatnonzero(np.cumsum(seen) >= least_confirmed * np.cumsum(found))
-    number = int(confirmed[-1]) + 1 if len(confirmed) else 0
-    present = int(np.cumsum(seen[:number] - PRESENT * found[:number]).argmax()) + 1 if number else 0
-    return _Peaks(index[:number], seen[:number], present, number >= FEWEST_SPOTS)
+@dataclass(frozen=True)
+class _Search:
+    """A way of looking for spots in frames: by a guide to them whose noise is another one."""
+
+    frames: _Blobs
+    guide: _Blobs
+    confirmed: float
+    """Least share of the guide's response that the frames show; noise alone has 0, spots without noise 1."""
+    counted: tuple[float, ...]
+    """Filters, relative to the variance, with which spots are counted: that counts to which most of them show."""
+
+    def peaks(self, scale_px2: float) -> _Peaks:
+        """Return maxima of the guide that the frame itself confirms, as many as share one height with it."""
+        response, guide = self.frames.response(scale_px2), self.guide.response(scale_px2)
+        sigma = float(np.sqrt(scale_px2))
+        margin, side = int(np.ceil(3 * sigma)) + 1, max(3, 2 * round(sigma) + 1)
+        peak = guide == maximum_filter(guide, (1, side, side))
+        peak[:, :margin] = peak[:, -margin:] = peak[:, :, :margin] = peak[:, :, -margin:] = False
+        peak &= guide > 3 * 1.4826 * np.median(np.abs(guide - np.median(guide)))
+        index = np.argwhere(peak)
+        found, seen = guide[peak], response[peak]
+        order = np.argsort(-found)
+        index, found, seen = index[order], found[order], seen[order]
+        confirmed = np.flatnonzero(np.cumsum(seen) >= self.confirmed * np.cumsum(found))
+        number = int(confirmed[-1]) + 1 if len(confirmed) else 0
+        present = int(np.cumsum(seen[:number] - PRESENT * found[:number]).argmax()) + 1 if number else 0
+        return _Peaks(index[:number], seen[:number], present, number >= FEWEST_SPOTS)
 
 
-def _consistent_variance(runs: NDArray[np.float32], reach: int) -> float | None:
-    """Return the variance on which the measurements with filters of about that variance agree."""
-    frames, guide = _frames_and_guide(runs, reach)
+def _by_neighbours(runs: NDArray[np.float32], reach: int) -> _Search:
+    frames, guide = _Blobs(_flat(runs)), _Blobs(_flat(neighbour_mean(runs, reach)))
+    return _Search(frames, guide, confirmed=0.55, counted=(1.0, 1.4, 2.0))
+
+
+def _by_rows(runs: NDArray[np.float32]) -> _Search:
+    """Take every other row as a guide to the others; half the rows hold more noise, to which narrow filters cling."""
+    frames, guide = (_Blobs(_from_rows(_flat(runs), first)) for first in (1, 0))
+    return _Search(frames, guide, confirmed=0.4, counted=(2.0,))
+
+
+def _width(runs: NDArray[np.float32]) -> tuple[_Search, float | None]:
+    """Return the search that sees the spots best, and their variance, None if no search sees enough of them."""
+    search = _by_neighbours(runs, REACHES[0])
+    measured = _measured(search, _flat(runs))
+    scale, variance, number = measured.T
+    narrow = scale <= WIDEST * variance
+    if number[narrow].sum() > FEW * number.max(initial=0):
+        agreed, narrowest = _agreed(measured[narrow]), float(variance[0])
+        return search, agreed if agreed <= ENVELOPE * narrowest else narrowest
+    # Weak spots show in more frames, fast ones within theirs, and both only to filters that are broader than they are.
+    # Such filters take neighbours for one spot, the more the broader they are: the narrowest measure is the best.
+    others = [*(_by_neighbours(runs, reach) for reach in REACHES[1:]), _by_rows(runs)]
+    narrowest_of = [(_narrowest(measured), search), *((_narrowest(_measured(s, _flat(runs))), s) for s in others)]
+    variance, search = min(narrowest_of, key=lambda item: item[0])
+    return search, variance if np.isfinite(variance) else None
+
+
+def _measured(search: _Search, frames: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return a row for each filter that finds enough spots: its variance, theirs, and how many stand alone."""
     measured = []
     for scale in map(float, SCALES_PX2):
-        peaks = _find(frames.response(scale), guide.response(scale), scale, CONFIRMED[reach])
+        peaks = search.peaks(scale)
         if not peaks.reliable:
             continue
         alone = _isolated(peaks.index, scale)
-        variance = _variance_in_windows(_flat(runs), alone, scale)
-        if variance is not None and NARROWEST <= scale / variance <= TOO_WIDE[reach]:
+        variance = _variance_in_windows(frames, alone, scale)
+        if variance is not None and scale >= NARROWEST * variance:
             measured.append((scale, variance, len(alone)))
-    if not measured:
-        return None
-    scale, variance, number = np.array(measured).T
-    widest = WIDEST[reach]
-    if number[scale <= widest * variance].sum() < FEW * number.max():
-        widest = TOO_WIDE[reach]
-    agreed = _agreed(np.array(measured)[scale <= widest * variance], widest)
-    narrowest = float(variance[0])
-    return agreed if agreed <= ENVELOPE * narrowest else narrowest
+    return np.array(measured).reshape(-1, 3)
 
 
-def _agreed(measured: NDArray[np.float64], widest: float) -> float:
+def _narrowest(measured: NDArray[np.float64]) -> float:
+    """Return the mean of the smallest variances that were measured on many spots; infinite if there are none."""
+    variance, number = measured[measured[:, 2] >= MANY * measured[:, 2].max(initial=0), 1:].T
+    near = variance <= NEAR_NARROWEST * variance.min(initial=np.inf)
+    return float(np.exp(np.average(np.log(variance[near]), weights=number[near]))) if near.any() else np.inf
+
+
+def _agreed(measured: NDArray[np.float64]) -> float:
     """Return the mean of the best filters' variances; rows are filter, variance and number of spots."""
     scale, variance, number = measured.T
     order = np.argsort(variance)
     share = np.cumsum(number[order])
     median = variance[order][np.searchsorted(share, share[-1] / 2)]
-    best = (scale >= BEST * median) & (scale <= widest * median)
+    best = (scale >= BEST * median) & (scale <= WIDEST * median)
     if not best.any():
         return float(median)
     return float(np.exp(np.average(np.log(variance[best]), weights=number[best])))
@@ -260,16 +285,18 @@ def _background(mean: NDArray[np.float32], distance: NDArray[np.float64], sigma_
     return float(profile[max(1, int(1.5 * sigma_px)) : int(np.ceil(3.5 * sigma_px)) + 1].min())
 
 
-def _step(response: NDArray[np.float32], variance_px2: float) -> float:
-    """Measure motion by how the covariance of blob responses falls from one frame's distance to two.
+def _step_and_energy(response: NDArray[np.float32], variance_px2: float) -> tuple[float, float]:
+    """Measure motion, and density × squared height, by how the covariance of blob responses falls with time.
 
-    Responses have a covariance ∝ V^-3 at lag zero with V = 4v without motion; a step of variance D per axis adds D to
-    V, two random steps 2D.
+    Responses to spots of height h and density n have the covariance 16π n h² v⁴ V^-3 at lag zero, with V = 4v without
+    motion; a step of variance D per axis adds D to V, two random steps 2D.
     """
     if response.shape[1] < 3:
-        return 0.5
+        return 0.5, 0.0
     near, far = (float((response[:, lag:] * response[:, :-lag]).mean(dtype=np.float64)) for lag in (1, 2))
     if far <= 0 or near <= 0:
-        return float(np.sqrt(4 * variance_px2))
+        return float(np.sqrt(4 * variance_px2)), 0.0
     ratio = float(np.clip((near / far) ** (1 / 3), 1, 1.8))
-    return float(np.sqrt(4 * variance_px2 * (ratio - 1) / (2 - ratio)))
+    square = 4 * variance_px2 * (ratio - 1) / (2 - ratio)
+    energy = near * (4 * variance_px2 + square) ** 3 / (16 * np.pi * variance_px2**4)
+    return float(np.sqrt(square)), energy
