@@ -3,6 +3,9 @@
 import argparse
 from collections.abc import Iterator
 
+import numpy as np
+from quality_movies import movie as quality_movie
+
 from napari_noise2atom.estimate import Estimate, estimate
 from napari_noise2atom.settings import DetectorSettings, MovieSettings, SceneSettings
 from napari_noise2atom.simulate.noisy import simulate_movie
@@ -23,6 +26,9 @@ def main() -> None:
             within += [abs(error) <= 15 for error in errors]
             print(f"  {variance:>2} px²  {errors}", flush=True)
     print(f"\n{sum(within)} of {len(within)} errors are at most 15 %.")
+    print("\nDim atoms of variance 2.6 px²: variance [px²], brightness and number relative to the truth, of each seed")
+    for title, movie in dim_movies():
+        print(f"  {title}: ", *(dim_line(movie, seed) for seed in seeds), flush=True)
     print("\nSample movie, 1 % of its pixels saturated (gain 1200, offset 115, background 0.6 e, variance 7 px²):")
     for seed in seeds:
         found = measure(MovieSettings(), seed)
@@ -50,6 +56,26 @@ def movie(variance_px2: float, peak_e: float, **fields: float) -> MovieSettings:
     scene = SceneSettings(atom_peak_e=peak_e)
     values = {"spot_variance_px2": variance_px2, "scene": scene, "detector": UNSATURATED}
     return MovieSettings.model_validate(values | fields)
+
+
+def dim_movies() -> Iterator[tuple[str, MovieSettings]]:
+    """Return the movie *slow* of the quality benchmark, dimmer, on an even background, a wedge, and with fast atoms."""
+    for peak_e in (0.6, 0.45, 0.35, 0.25, 0.15):
+        even, wedge = {"background_e": peak_e / 12}, {"background_e": 0.2, "background_gradient": 1.5}
+        fast = even | {"walk_px": 2.0, "hop_probability": 0.02, "drift_px": 0.3}
+        for title, fields in {"even": even, "wedge": wedge, "fast": fast}.items():
+            yield f"{peak_e} e, {title}", quality_movie(2.6, 9.2, **{"walk_px": 0.35, "atom_peak_e": peak_e} | fields)
+
+
+def dim_line(settings: MovieSettings, seed: int) -> str:
+    simulated = simulate_movie(settings.model_copy(update={"seed": seed}))
+    found = estimate(simulated.noisy)
+    atoms = np.isfinite(simulated.positions[..., 0]).sum(axis=1).mean()
+    guess = "" if found.certain else " guessed"
+    return (
+        f"[{found.spot_variance_px2:.1f}, {found.atom_peak_e / settings.scene.atom_peak_e:.2f}, "
+        f"{found.atoms_per_frame / atoms:.2f}{guess}]"
+    )
 
 
 def measure(settings: MovieSettings, seed: int) -> Estimate:

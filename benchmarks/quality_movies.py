@@ -29,11 +29,15 @@ MOVIES = {
     "slow": movie(2.6, 9.2, atom_peak_e=1.2, background_e=0.1, walk_px=0.35),
     "fast": movie(2.6, 9.2, atom_peak_e=1.2, background_e=0.1, walk_px=2.0, hop_probability=0.02, drift_px=0.3),
     "low dose": movie(2.6, 9.2, atom_peak_e=0.6, background_e=0.05, walk_px=0.35),
+    "quarter dose": movie(2.6, 9.2, atom_peak_e=0.3, background_e=0.025, walk_px=0.35),
     "high dose": movie(2.6, 9.2, atom_peak_e=6.0, background_e=0.5, walk_px=0.35),
     "fine pixels": movie(12.4, 20.0, 0.0136, atom_peak_e=0.6, background_e=0.06, walk_px=0.8),
     "wedge": movie(4.0, 11.5, atom_peak_e=0.7, background_e=0.25, background_gradient=1.5, walk_px=0.5),
     "single atoms": movie(2.6, 9.2, atom_peak_e=1.2, background_e=0.1, walk_px=0.35, clusters=0, single_atoms=30),
     "crowded": movie(2.6, 7.0, atom_peak_e=1.2, background_e=0.1, walk_px=0.35, clusters=7, cluster_atoms=13),
+    "read-out noise": movie(2.6, 9.2, atom_peak_e=1.2, background_e=0.1, walk_px=0.35).model_copy(
+        update={"detector": DETECTOR.model_copy(update={"read_noise_counts": 60.0, "pulse_shape": 1.5})}
+    ),
     "sample": MovieSettings(),
 }
-"""By name: what changes from one to the next is dose, density, speed, pixel size or background."""
+"""By name: what changes from one to the next is dose, density, speed, pixel size, background or noise."""
