@@ -74,6 +74,11 @@ ENTRIES = {
     "matrix-bfloat16": Entry("matrix product, bfloat16"),
     "copy": Entry("copy of memory, read and written"),
 }
+PROFILED = {
+    "profile-paper": "`paper`",
+    "profile-compact-warm": "`compact`, warm start",
+    "profile-compact-cycle": "`compact`, cycle",
+}
 GROWTH = ((128, 8), (256, 8), (512, 8), (1024, 8), (2048, 8), (256, 32))
 """Side of a frame [px], and frames of the movie."""
 
@@ -97,7 +102,7 @@ def write_report(lines: Iterable[Line], page: Path = PAGE) -> None:
     for device, title in SECTIONS.items():
         there = {name: line for (where, name), line in newest.items() if where == device}
         parts += [f"\n## {title}\n", conditions(there), table(there, device), curve(there)]
-    parts += [growth(newest)]
+    parts += [profiles({name: line for (where, name), line in newest.items() if where == "cpu"}), growth(newest)]
     page.write_text("\n".join(part for part in parts if part) + "\n")
 
 
@@ -147,6 +152,24 @@ def curve(there: dict[str, Line]) -> str:
     chosen = [*points[:-1:every], points[-1]]
     text = ", ".join(f"{f1:.3f} after {seconds:.0f} s" for seconds, f1 in chosen)
     return f"F1 of atoms in every fourth frame of the movie *slow*, by the model that was kept so far: {text}.\n"
+
+
+def profiles(there: dict[str, Line]) -> str:
+    """Write where the time of training steps goes."""
+    lines = {title: there[name] for name, title in PROFILED.items() if name in there}
+    parts = [
+        "\n## Where the time goes\n",
+        "Share of one training step on one CPU core, by kinds of operations. Arithmetic is losses, sums of feature "
+        "maps, optimisers and averages; outside PyTorch are Python, drawing crops and simulating images. The profiler "
+        "slows what has many small operations.\n",
+    ]
+    if not lines:
+        return "\n".join([*parts, "Not measured.\n"])
+    parts += ["| share | " + " | ".join(lines) + " |", "|---" * (len(lines) + 1) + "|"]
+    for kind in next(iter(lines.values()))["shares"]:
+        parts.append(f"| {kind} | " + " | ".join(f"{line['shares'][kind]:.0f} %" for line in lines.values()) + " |")
+    parts.append("| one step | " + " | ".join(f"{number(line['figure'])} s" for line in lines.values()) + " |")
+    return "\n".join(parts) + "\n"
 
 
 def growth(newest: dict[tuple[str, str], Line]) -> str:

@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from plain_port import PlainGenerator, PlainRecipe, PlainUNet, clean_images
 from quality_movies import MOVIES
-from speed_report import GROWTH, growth_row
+from speed_profile import time_by_kind
+from speed_report import GROWTH, PROFILED, growth_row
 from speed_timing import (
     MATRIX_SIDE,
     Bench,
@@ -87,15 +88,19 @@ def learner_for(movie: Movie, settings: Settings, bench: Bench, threads: int) ->
     return Learner(settings, patches, normalisation, team), team
 
 
+def paper_settings(bench: Bench) -> Settings:
+    # The small size is a rehearsal and tells nothing: torch leaves oneDNN for a single image of so few values.
+    crop, lattice = (48, 96) if bench.quick else (128, 256)
+    return changed(
+        preset("paper"), training={"batch_size": bench.batch}, simulation={"crop_px": crop, "lattice_px": lattice}
+    )
+
+
 def paper_step(bench: Bench) -> list[Result]:
     """One step of the preset `paper`, as it is, and of the plain port; drawing and simulating are part of both."""
-    # The small size is a rehearsal and tells nothing: torch leaves oneDNN for a single image of so few values.
-    size, lattice = (48, 96) if bench.quick else (128, 256)
-    movie = simulate_movie(MOVIES["slow"]).noisy
-    settings = changed(
-        preset("paper"), training={"batch_size": bench.batch}, simulation={"crop_px": size, "lattice_px": lattice}
-    )
-    learner, team = learner_for(movie, settings, bench, bench.threads)
+    settings = paper_settings(bench)
+    size, lattice = settings.simulation.crop_px, settings.simulation.lattice_px
+    learner, team = learner_for(simulate_movie(MOVIES["slow"]).noisy, settings, bench, bench.threads)
     numbers, rng = itertools.count(), np.random.default_rng(0)
     port, windows = PlainRecipe(size, bench.device), learner.patches.windows[..., :size, :size]
 
@@ -150,6 +155,25 @@ def compact_steps(bench: Bench) -> list[Result]:
         if alone:
             words = f"one thread: {number(1e3 * np.median(seconds[1]))} ms; {ratio_in_words(seconds[1] / seconds[0])}"
         results.append(Result(name, "ms", 1e3 * seconds[0], words))
+    return results
+
+
+def profiled_steps(bench: Bench) -> list[Result]:
+    """Say where the time of each kind of step goes, on one thread."""
+    movie = simulate_movie(MOVIES["slow"]).noisy
+    compact, _ = propose(movie, preset("compact"))
+    steps: dict[str, tuple[Settings, Callable[[Learner, int], object]]] = {
+        "profile-paper": (paper_settings(bench), lambda learner, number: learner.cycle_step(number)),
+        "profile-compact-warm": (compact, lambda learner, number: learner.warm_step(number, 0.1)),
+        "profile-compact-cycle": (compact, lambda learner, number: learner.cycle_step(number)),
+    }
+    results = []
+    for name in PROFILED:
+        settings, step = steps[name]
+        numbered = partial(in_team, *learner_for(movie, settings, bench, 1), step, itertools.count())
+        numbered()
+        seconds, shares = time_by_kind(numbered)
+        results.append(Result(name, "s", np.array([seconds]), details={"shares": shares}))
     return results
 
 
@@ -311,6 +335,7 @@ def useful_result(bench: Bench) -> list[Result]:
 ROWS: dict[str, Row] = {
     "paper-step": paper_step,
     "compact-steps": compact_steps,
+    "profile": profiled_steps,
     **{
         f"{name}-{size}": partial(apply, name=name, size_px=size)
         for name in ("paper", "compact")
@@ -324,6 +349,6 @@ ROWS: dict[str, Row] = {
     "useful-result": useful_result,
 }
 """By name, in the order in which they are measured; each in a process of its own."""
-CPU_ONLY = {"whole-movie", "clean-images"}
-ONE_THREAD = {"clean-images"}
+CPU_ONLY = {"whole-movie", "clean-images", "profile"}
+ONE_THREAD = {"clean-images", "profile"}
 NOT_QUICK = {"paper-1024", growth_row(2048, 8), "useful-result"}
