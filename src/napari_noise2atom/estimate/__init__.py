@@ -69,7 +69,7 @@ class Estimate:
 
 
 def estimate(movie: Movie) -> Estimate:
-    """Measure a movie on a sample of it; takes a second or two, whatever the movie's size.
+    """Measure a movie on a sample of it; takes some seconds, whatever the movie's size.
 
     Parameters
     ----------

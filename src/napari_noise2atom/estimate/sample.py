@@ -1,4 +1,4 @@
-"""A sample of the movie, small enough to be measured within a second or two."""
+"""A sample of the movie, small enough to be measured within seconds."""
 
 from itertools import islice
 
