@@ -111,3 +111,11 @@ def test_of_weak_and_fast_atoms_the_guess_has_the_contrast(simulated):
     assert 1 / 2 < found.variance_px2 / 2.6 < 2
     contrast = found.peak_counts**2 * found.density_per_px * found.variance_px2
     assert 1 / 3 < contrast / ((300 * 0.4) ** 2 * 40 / 128**2 * 2.6) < 2
+
+
+def test_in_two_frames_spots_are_counted(simulated):
+    movie = simulated(spot_variance_px2=7, atom_peak_e=5, background_e=0.1, frames=2, size_px=256, clusters=12)
+    found = measured(movie)
+    atoms = np.isfinite(movie.positions[..., 0]).sum(axis=1).mean()
+    assert found.certain
+    assert 1 / 3 < found.density_per_px * 256**2 / atoms < 1.5

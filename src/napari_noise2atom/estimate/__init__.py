@@ -61,7 +61,7 @@ class Estimate:
     atom_peak_e: float
     """Electrons in the brightest pixel of a spot, without the background."""
     atoms_per_frame: float
-    """Spots in a frame of this movie's size, as many as have its contrast."""
+    """Spots in a frame of this movie's size: as many as make up its contrast."""
     step_px: float
     """Standard deviation per axis of the motion from one frame to the next."""
     certain: bool

@@ -59,7 +59,7 @@ class Spots:
     peak_counts: float
     """Height of a single spot above the background [counts]."""
     density_per_px: float
-    """Spots of this height that have the movie's contrast, per pixel of a frame."""
+    """Spots of this height that make up the movie's contrast, at least those that were found, per pixel of a frame."""
     step_px: float
     """Standard deviation per axis of the motion from one frame to the next [px]."""
     certain: bool
@@ -95,8 +95,8 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
     step, energy = _step_and_energy(_Blobs(_flat(runs)).response(variance).reshape(runs.shape), variance)
     if step >= FAST * np.sqrt(variance):
         search = _by_rows(runs)
-    counted = {scale: search.peaks(scale) for scale in (wider * variance for wider in search.counted)}
-    scale, peaks = max(counted.items(), key=lambda item: item[1].present)
+    found_by = {scale: search.peaks(scale) for scale in (wider * variance for wider in search.counted)}
+    scale, peaks = max(found_by.items(), key=lambda item: item[1].present)
     density = LEAST_DENSITY / variance
     peak = float(np.sqrt(energy / density))
     if peaks.reliable:
@@ -105,7 +105,8 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
         peak = float(bright.mean()) * (scale + variance) ** 2 / (2 * scale * variance)
         if found is not None:
             # contrast tells spots that hide behind others; the film's own speckle adds to it, hence the bound
-            density = min(energy / peak**2, max(MOST_HIDDEN * peaks.present / runs.size, density))
+            counted = peaks.present / runs.size
+            density = float(np.clip(energy / peak**2, counted, max(MOST_HIDDEN * counted, density)))
     return Spots(
         variance_px2=variance,
         peak_counts=max(peak, 0.05 * float(runs.std())),
@@ -289,7 +290,7 @@ def _step_and_energy(response: NDArray[np.float32], variance_px2: float) -> tupl
     """Measure motion, and density × squared height, by how the covariance of blob responses falls with time.
 
     Responses to spots of height h and density n have the covariance 16π n h² v⁴ V^-3 at lag zero, with V = 4v without
-    motion; a step of variance D per axis adds D to V, two random steps 2D.
+    motion; a step of variance D per axis adds D to V, two random steps 2D. Of two frames the contrast is not known: 0.
     """
     if response.shape[1] < 3:
         return 0.5, 0.0
