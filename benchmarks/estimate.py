@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator
 
 import numpy as np
+from quality_movies import MOVIES
 from quality_movies import movie as quality_movie
 
 from napari_noise2atom.estimate import Estimate, estimate
@@ -29,6 +30,9 @@ def main() -> None:
     print("\nDim atoms of variance 2.6 px²: variance [px²], brightness and number relative to the truth, of each seed")
     for title, movie in dim_movies():
         print(f"  {title}: ", *(dim_line(movie, seed) for seed in seeds), flush=True)
+    print("\nNumber of spots relative to the truth on the movies of the quality benchmark, of seeds 0 and 1")
+    for name, movie in MOVIES.items():
+        print(f"  {name}: ", *(f"{spots_found(movie, seed)[1]:.2f}" for seed in (0, 1)), flush=True)
     print("\nSample movie, 1 % of its pixels saturated (gain 1200, offset 115, background 0.6 e, variance 7 px²):")
     for seed in seeds:
         found = measure(MovieSettings(), seed)
@@ -68,14 +72,18 @@ def dim_movies() -> Iterator[tuple[str, MovieSettings]]:
 
 
 def dim_line(settings: MovieSettings, seed: int) -> str:
+    found, number = spots_found(settings, seed)
+    guess = "" if found.certain else " guessed"
+    brightness = found.atom_peak_e / settings.scene.atom_peak_e
+    return f"[{found.spot_variance_px2:.1f}, {brightness:.2f}, {number:.2f}{guess}]"
+
+
+def spots_found(settings: MovieSettings, seed: int) -> tuple[Estimate, float]:
+    """Measure a movie; return with it the number of spots relative to that of its atoms."""
     simulated = simulate_movie(settings.model_copy(update={"seed": seed}))
     found = estimate(simulated.noisy)
     atoms = np.isfinite(simulated.positions[..., 0]).sum(axis=1).mean()
-    guess = "" if found.certain else " guessed"
-    return (
-        f"[{found.spot_variance_px2:.1f}, {found.atom_peak_e / settings.scene.atom_peak_e:.2f}, "
-        f"{found.atoms_per_frame / atoms:.2f}{guess}]"
-    )
+    return found, float(found.atoms_per_frame / atoms)
 
 
 def measure(settings: MovieSettings, seed: int) -> Estimate:
