@@ -2,6 +2,9 @@
 
 Every step draws another movie: width, brightness, density and motion of its atoms, its film and its detector. What a
 warm start then learns is a user's movie, not what an atom is.
+
+The weights in the package are of two runs: 60000 steps with five frames in, and from there some more with as many as the
+preset sees. The first frames are the ones that are learned from most, and five of them take half the time.
 """
 
 import argparse
@@ -12,13 +15,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from napari_noise2atom.modelfile import Normalisation, save_tensors
+from napari_noise2atom.modelfile import Normalisation, load_tensors, save_tensors
 from napari_noise2atom.networks import build_s2c, limited_threads, mixed_precision
 from napari_noise2atom.settings import DetectorSettings, SceneSettings, Settings, preset
 from napari_noise2atom.simulate.pairs import simulate_pairs
 from napari_noise2atom.training.learner import ADAM_DECAYS
 from napari_noise2atom.training.patches import QUANTILES
-from napari_noise2atom.training.pretrained import pretrained_path
+from napari_noise2atom.training.pretrained import FIRST, pretrained_path
 
 REPORT_STEPS = 500
 LEARNING_RATE = 1e-3
@@ -33,6 +36,7 @@ LEAST_VARIANCE = 3e-3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=60_000, help="60000 take about an hour on one core")
+    parser.add_argument("--begin", type=Path, help="weights to go on from, of as many frames in, or fewer")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a file; where the package looks for it, if not given")
     options = parser.parse_args()
@@ -46,6 +50,8 @@ def pretrain(options: argparse.Namespace) -> None:
     path = options.out or pretrained_path(base.network)
     torch.manual_seed(options.seed)
     s2c = build_s2c(base.network).to(memory_format=torch.channels_last)
+    if options.begin:
+        s2c.load_state_dict(widened(load_tensors(options.begin)[0], base.network.frames_in))
     average = copy.deepcopy(s2c).requires_grad_(False)
     optimiser = torch.optim.Adam(s2c.parameters(), betas=ADAM_DECAYS)
     losses = []
@@ -66,6 +72,13 @@ def pretrain(options: argparse.Namespace) -> None:
         if (step + 1) % REPORT_STEPS == 0 or step + 1 == options.steps:
             print(f"step {step + 1}: unexplained {np.mean(losses[-REPORT_STEPS:]):.3f}", flush=True)
             save(average, step + 1, options.seed, path)
+
+
+def widened(weights: dict[str, torch.Tensor], frames_in: int) -> dict[str, torch.Tensor]:
+    """Return weights for more frames in, whose result is the same: the outer ones do not count yet."""
+    first = weights[FIRST]
+    more = (frames_in - first.shape[1]) // 2
+    return weights | {FIRST: F.pad(first, (0, 0, 0, 0, more, more))}
 
 
 def draw(base: Settings, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -21,7 +21,7 @@ This page is written by `python benchmarks/speed.py`. What was not measured is c
   steps, a dense low-pass, clean images one by one. Before it is timed, some steps on small images in double precision
   make sure that it does the same mathematics as the preset `paper`.
 - The **U-Net of Noise2Void's size** has a depth of 2, 32 channels at full resolution and batch norm, as CAREamics makes
-  it by default; here it is float32, eager, and sees one frame (`compact` sees five). Only applying is timed, not the
+  it by default; here it is float32, eager, and sees one frame (`compact` sees 13). Only applying is timed, not the
   training, which both need.
 - **PGURE-SVT** is this package's own. It learns nothing, while the training of `compact` is not part of its time.
 - The **matrix rate** is that of a product of two large square matrices, float32 on a CPU, bfloat16 on a GPU. A share of

@@ -169,8 +169,8 @@ class NetworkSettings(_Group):
 
     architecture: Literal["paper", "compact"] = "compact"
     """The paper's U-Net (13.8 M parameters), or a small one without instance norm for computers without a GPU."""
-    frames_in: Annotated[int, Field(ge=1, le=15)] = 5
-    """Neighbouring frames that s2c sees, an odd number; 1 as in the paper."""
+    frames_in: Annotated[int, Field(ge=1, le=15)] = 13
+    """Neighbouring frames that s2c sees, an odd number, at most those of the movie; 1 as in the paper."""
     channels: Annotated[int, Field(ge=4, multiple_of=4)] = 24
     """Channels of the compact network at full resolution; the paper's are fixed."""
 
@@ -195,8 +195,8 @@ class WarmStartSettings(_Group):
     share: Fraction = 0.75
     """Share of a run's minutes that the warm start may take."""
     pretrained: bool = True
-    """Begin with weights that were trained on simulated movies of all kinds; there are some for 24 channels and five
-    frames in, other networks begin with random ones."""
+    """Begin with weights that were trained on simulated movies of all kinds; there are some for 24 channels and at most
+    13 frames in, other networks begin with random ones."""
 
 
 class TrainingSettings(_Group):

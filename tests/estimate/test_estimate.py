@@ -4,7 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_noise2atom.estimate import estimate, propose
+from napari_noise2atom.estimate import estimate, propose, settings_from
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import PRESETS, Settings
 
@@ -68,6 +68,14 @@ def test_other_clean_images_are_those_of_the_movie(movie):
     assert clean.kernel_px // 2 >= 3.5 * np.sqrt(found.spot_variance_px2)
     assert proposed.scene.atom_peak_e == found.atom_peak_e
     assert proposed.detector.gain_counts == found.gain_counts
+
+
+@pytest.mark.parametrize(
+    ("length", "name", "frames_in"), [(2, "compact", 1), (6, "compact", 5), (40, "compact", 13), (6, "paper", 1)]
+)
+def test_a_network_sees_no_more_frames_than_there_are(movie, found, length, name, frames_in):
+    short = movie.with_data(movie.data[:length], "short")
+    assert settings_from(found, short, PRESETS[name]).network.frames_in == frames_in
 
 
 ODD_MOVIES = {

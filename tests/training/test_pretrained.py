@@ -46,7 +46,7 @@ def test_without_them_weights_are_random(fields: dict[str, object]) -> None:
     assert not any(torch.equal(begun[key], weight) for key, weight in weights.items())
 
 
-@pytest.mark.parametrize("fields", [{"channels": 8}, {"frames_in": 3}, {"architecture": "paper"}])
+@pytest.mark.parametrize("fields", [{"channels": 8}, {"frames_in": 15}, {"architecture": "paper"}])
 def test_other_networks_have_none(fields: dict[str, object]) -> None:
     settings = changed(preset("compact"), "network", **fields)
     assert load_pretrained(settings.network) is None
@@ -54,15 +54,16 @@ def test_other_networks_have_none(fields: dict[str, object]) -> None:
         first_weights(settings)
 
 
-@pytest.mark.parametrize("variance", [1.5, 6.0, 15.0])
-def test_they_know_an_atom_of_any_width(variance: float) -> None:
+@pytest.mark.parametrize(("variance", "frames_in"), [(1.5, 13), (6.0, 13), (15.0, 13), (6.0, 5)])
+def test_they_know_an_atom_of_any_width(variance: float, frames_in: int) -> None:
     """Of what varies in clean images of a movie that they have not seen, they explain more than half."""
-    network = NetworkSettings()
+    network = NetworkSettings(frames_in=frames_in)
     weights = load_pretrained(network)
     assert weights is not None
     s2c = build_s2c(network)
     s2c.load_state_dict(weights)
-    settings = changed(preset("compact"), "simulation", variance_min_px2=variance, variance_max_px2=variance)
+    settings = changed(preset("compact"), "network", frames_in=frames_in)
+    settings = changed(settings, "simulation", variance_min_px2=variance, variance_max_px2=variance)
     scene = SceneSettings(atom_peak_e=4 / variance**0.5, background_e=0.5 / variance**0.5, walk_px=0.3 * variance**0.5)
     settings = changed(settings.model_copy(update={"scene": scene}), "detector", saturation_counts=65535.0)
     pairs = simulate_pairs(16, SIZE_PX, settings, np.random.default_rng(5))

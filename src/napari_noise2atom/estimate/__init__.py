@@ -138,7 +138,7 @@ def propose(movie: Movie, base: Settings) -> tuple[Settings, Estimate]:
 
 
 def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
-    """Fill in what a movie tells: the simulated clean images, the scene and the detector.
+    """Fill in what a movie tells: the simulated clean images, the scene, the detector and the frames in.
 
     The preset ``paper`` keeps the paper's clean images.
 
@@ -147,14 +147,14 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
     found : Estimate
         Measured on the movie.
     movie : Movie
-        The movie, of which only the size of a frame is used.
+        The movie, of which only the shape is used.
     base : Settings
         A preset, possibly changed.
 
     Returns
     -------
     Settings
-        The base with `simulation`, `scene` and `detector` of this movie.
+        The base with `simulation`, `scene` and `detector` of this movie, and no more frames in than it has.
     """
     detector = DetectorSettings(
         offset_counts=found.offset_counts,
@@ -177,7 +177,10 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
         drift_px=base.scene.drift_px,
     )
     simulation = base.simulation if base.preset == "paper" else _clean_images(found, movie, base.simulation)
-    return base.model_copy(update={"detector": detector, "scene": scene, "simulation": simulation})
+    # neighbours that are not there would be others seen twice, whose noise looks as lasting as an atom
+    frames_in = min(base.network.frames_in, len(movie) - (len(movie) + 1) % 2)
+    network = base.network.model_copy(update={"frames_in": frames_in})
+    return base.model_copy(update={"detector": detector, "scene": scene, "simulation": simulation, "network": network})
 
 
 def _clean_images(found: Estimate, movie: Movie, base: CleanSettings) -> CleanSettings:
