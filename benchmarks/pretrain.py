@@ -3,8 +3,10 @@
 Every step draws another movie: width, brightness, density and motion of its atoms, its film and its detector. What a
 warm start then learns is a user's movie, not what an atom is.
 
-The weights in the package are of two runs: 60000 steps with five frames in, and from there some more with as many as the
-preset sees. The first frames are the ones that are learned from most, and five of them take half the time.
+Those in the package are of two runs, as five frames cost half as much as thirteen:
+
+    python benchmarks/pretrain.py --frames 5 --out five.safetensors
+    python benchmarks/pretrain.py --begin five.safetensors --steps 10000
 """
 
 import argparse
@@ -34,8 +36,9 @@ LEAST_VARIANCE = 3e-3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=60_000, help="60000 take about an hour on one core")
+    parser.add_argument("--frames", type=int, default=preset("compact").network.frames_in, help="that the network sees")
     parser.add_argument("--begin", type=Path, help="weights to go on from, of as many frames in, or fewer")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a file; where the package looks for it, if not given")
@@ -47,11 +50,12 @@ def main() -> None:
 def pretrain(options: argparse.Namespace) -> None:
     """Train; the learning rate falls meanwhile."""
     base = preset("compact")
+    base = base.model_copy(update={"network": base.network.model_copy(update={"frames_in": options.frames})})
     path = options.out or pretrained_path(base.network)
     torch.manual_seed(options.seed)
     s2c = build_s2c(base.network).to(memory_format=torch.channels_last)
     if options.begin:
-        s2c.load_state_dict(widened(load_tensors(options.begin)[0], base.network.frames_in))
+        s2c.load_state_dict(widened(load_tensors(options.begin)[0], options.frames))
     average = copy.deepcopy(s2c).requires_grad_(False)
     optimiser = torch.optim.Adam(s2c.parameters(), betas=ADAM_DECAYS)
     losses = []

@@ -102,8 +102,8 @@ def bound_line(movie: str) -> str:
     if movie not in MOVIES:
         return ""
     pixel_pm = 1000 * MOVIES[movie].pixel_size_nm
-    one, all_seen = (f"{pixel_pm * position_bound_px(MOVIES[movie], neighbours):.0f}" for neighbours in (0, 6))
-    return f"\nNo unbiased method locates a single atom better than {one} pm (mean) in one frame, {all_seen} pm in 13.\n"
+    one, many = (f"{pixel_pm * position_bound_px(MOVIES[movie], neighbours):.0f}" for neighbours in (0, 6))
+    return f"\nNo unbiased method locates a single atom better than {one} pm (mean) in one frame, {many} pm in 13.\n"
 
 
 def wedge_line(movie: str, by_method: dict[str, list[dict[str, Any]]]) -> str:
