@@ -9,17 +9,22 @@ IDEAL = DetectorSettings(
     floor_counts=-1e9, saturation_counts=1e9,
 )  # fmt: skip
 BRIGHT = SceneSettings(atom_peak_e=1000, background_e=0, walk_px=0.5)
+FRAMES = 5
+MIDDLE = 2
 
 
 def settings(scene: SceneSettings = BRIGHT, detector: DetectorSettings = IDEAL) -> Settings:
     compact = preset("compact")
     simulation = compact.simulation.model_copy(update={"narrowing": 1.0})
-    return compact.model_copy(update={"scene": scene, "detector": detector, "simulation": simulation})
+    network = compact.network.model_copy(update={"frames_in": FRAMES})
+    return compact.model_copy(
+        update={"scene": scene, "detector": detector, "simulation": simulation, "network": network}
+    )
 
 
 def test_shapes_and_ranges() -> None:
     pairs = simulate_pairs(6, 40, settings(), np.random.default_rng(0))
-    assert pairs.noisy.shape == (6, 5, 40, 40)
+    assert pairs.noisy.shape == (6, FRAMES, 40, 40)
     assert pairs.clean.shape == (6, 40, 40)
     assert pairs.noisy.dtype == pairs.clean.dtype == np.float32
     assert pairs.clean.min() == pytest.approx(-1)
@@ -37,8 +42,8 @@ def test_the_clean_image_is_that_of_the_middle_frame() -> None:
         [np.corrcoef(frame.ravel(), clean.ravel())[0, 1] for frame in noisy]
         for noisy, clean in zip(pairs.noisy, pairs.clean, strict=True)
     ]
-    assert np.argmax(np.mean(agreement, axis=0)) == 2
-    assert np.mean(agreement, axis=0)[2] > 0.98
+    assert np.argmax(np.mean(agreement, axis=0)) == MIDDLE
+    assert np.mean(agreement, axis=0)[MIDDLE] > 0.98
 
 
 def test_clean_spots_are_narrower_than_noisy_ones_where_told_to() -> None:
@@ -59,7 +64,7 @@ def test_intensity_is_proportional_to_the_electrons_of_atoms() -> None:
     scene = BRIGHT.model_copy(update={"atom_peak_e": 20.0})
     pairs = simulate_pairs(24, 48, settings(scene), np.random.default_rng(2))
     atoms = (pairs.clean + 1) * 2  # in single atoms of the expected brightness
-    middle = pairs.noisy[:, 2]
+    middle = pairs.noisy[:, MIDDLE]
     unsaturated = pairs.clean < 0.9
     slope = np.polyfit(atoms[unsaturated], middle[unsaturated], 1)[0]
     assert slope == pytest.approx(20 * 100, rel=0.4)  # the gain varies from batch to batch
@@ -103,9 +108,9 @@ def test_a_cluster_moves_as_one_and_trembles() -> None:
     moving = settings(BRIGHT.model_copy(update={"walk_px": 2.0}))
     rng = np.random.default_rng(7)
     places = _places(40, 96, np.full(40, 3.0), moving, rng)
-    moved = _motion(places, 5, moving, rng)
-    assert moved.shape == (40, 5, places.there.shape[1], 2)
-    np.testing.assert_array_equal(moved[:, 2], 0)
+    moved = _motion(places, FRAMES, moving, rng)
+    assert moved.shape == (40, FRAMES, places.there.shape[1], 2)
+    np.testing.assert_array_equal(moved[:, MIDDLE], 0)
     follows = places.leader != np.arange(places.leader.shape[1])
     of_leader = np.take_along_axis(moved, places.leader[:, None, :, None], axis=2)
     along = np.corrcoef(moved.transpose(0, 2, 1, 3)[follows].ravel(), of_leader.transpose(0, 2, 1, 3)[follows].ravel())
