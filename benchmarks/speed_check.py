@@ -22,6 +22,7 @@ from napari_noise2atom.networks import limited_threads
 from napari_noise2atom.networks.blocks import TransposedConv
 from napari_noise2atom.settings import CleanSettings, Settings, preset
 from napari_noise2atom.simulate.clean import simulate_clean
+from napari_noise2atom.training.draws import Draws
 from napari_noise2atom.training.learner import Learner
 from napari_noise2atom.training.parts import Part, Team
 from napari_noise2atom.training.patches import Patches
@@ -49,7 +50,7 @@ def check_port(steps: int, threads: int = 1) -> str:
 def in_double_precision() -> Iterator[None]:
     with (
         mock.patch.object(torch.Tensor, "float", torch.Tensor.double),
-        mock.patch.object(Learner, "_tensor", lambda learner, array: torch.as_tensor(array).double()),
+        mock.patch.object(Draws, "_tensor", lambda draws, images: torch.as_tensor(images).double()),
     ):
         yield
 
@@ -129,8 +130,8 @@ def check_step(learner: Learner, port: PlainRecipe, number: int) -> float:
 
 def draws(learner: Learner, number: int) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Return the crops, clean images and shares that the learner will draw in a step, from the same seeds."""
-    parts = learner._split(BATCH, 2, number)
-    noisy, clean = (torch.cat(images) for images in zip(*map(learner._draw, parts), strict=True))
+    parts, seen = learner._draws.cycle_step(number, learner.attempt)
+    noisy, clean = torch.cat([each.noisy for each in seen]), torch.cat([each.clean for each in seen])
     return noisy, clean, [torch.cat([*map(share, parts)]) for _ in range(CRITIC_STEPS)]
 
 

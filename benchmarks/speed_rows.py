@@ -82,10 +82,12 @@ def changed(settings: Settings, **groups: dict[str, object]) -> Settings:
 
 def learner_for(movie: Movie, settings: Settings, bench: Bench, threads: int) -> tuple[Learner, Team]:
     team = Team(torch.device(bench.device), threads)
-    normalisation = measure_normalisation(movie)
+    return Learner(settings, patches_of(movie, settings), measure_normalisation(movie), team), team
+
+
+def patches_of(movie: Movie, settings: Settings) -> Patches:
     sampled, _ = sample_frames(movie, settings)
-    patches = Patches.of(movie, sampled, settings.network.frames_in, normalisation)
-    return Learner(settings, patches, normalisation, team), team
+    return Patches.of(movie, sampled, settings.network.frames_in, measure_normalisation(movie))
 
 
 def paper_settings(bench: Bench) -> Settings:
@@ -100,9 +102,10 @@ def paper_step(bench: Bench) -> list[Result]:
     """One step of the preset `paper`, as it is, and of the plain port; drawing and simulating are part of both."""
     settings = paper_settings(bench)
     size, lattice = settings.simulation.crop_px, settings.simulation.lattice_px
-    learner, team = learner_for(simulate_movie(MOVIES["slow"]).noisy, settings, bench, bench.threads)
+    movie = simulate_movie(MOVIES["slow"]).noisy
+    learner, team = learner_for(movie, settings, bench, bench.threads)
     numbers, rng = itertools.count(), np.random.default_rng(0)
-    port, windows = PlainRecipe(size, bench.device), learner.patches.windows[..., :size, :size]
+    port, windows = PlainRecipe(size, bench.device), patches_of(movie, settings).windows[..., :size, :size]
 
     def step_of_ours() -> None:
         with limited_threads(team.threads_per_part):

@@ -13,6 +13,7 @@ from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator
 from napari_noise2atom.settings import Settings
 from napari_noise2atom.training import loop, train
+from napari_noise2atom.training.draws import Examples
 from napari_noise2atom.training.guards import find_failure, find_gradient
 from napari_noise2atom.training.learner import Learner
 from napari_noise2atom.training.parts import Part, Team
@@ -188,8 +189,8 @@ def test_a_loss_that_is_not_finite_changes_nothing(
 ) -> None:
     intact = Learner._pairs_losses
 
-    def pairs_losses(self: Learner, part: Part) -> dict[str, torch.Tensor]:
-        losses = intact(self, part)
+    def pairs_losses(self: Learner, examples: Examples, part: Part) -> dict[str, torch.Tensor]:
+        losses = intact(self, examples, part)
         spoilt = self.attempt == 0 and part.rng.random() < 0.1
         return {name: loss * float("nan") for name, loss in losses.items()} if spoilt else losses
 

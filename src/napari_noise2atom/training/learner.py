@@ -3,20 +3,17 @@
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.networks import LowPass, build_c2s, build_critic, build_s2c, mixed_precision
 from napari_noise2atom.settings import Settings
-from napari_noise2atom.simulate.clean import simulate_clean
-from napari_noise2atom.simulate.pairs import simulate_pairs
 
+from .draws import Draws, Examples, Seen
 from .losses import adversarial_loss, critic_loss, cycle_loss, low_frequency_cycle_loss, total_loss
 from .parts import Part, Team
 from .patches import SPACING, Patches, hidden_places, hide
@@ -37,15 +34,6 @@ RMS_DECAY = 0.9
 
 Losses = tuple[Tensor, dict[str, Tensor]]
 """The loss that is to fall, and those it is made of, by name."""
-
-
-class Seen(NamedTuple):
-    """What a step of the cycle sees of the two domains."""
-
-    noisy: Tensor
-    """Crops of the movie, shape (n, frames_in, h, w)."""
-    clean: Tensor
-    """Simulated images, shape (n, 1, h, w)."""
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -80,7 +68,7 @@ class Learner:
         team: Team,
         attempt: int = 0,
     ) -> None:
-        self.settings, self.patches, self.normalisation = settings, patches, normalisation
+        self.settings = settings
         self.team, self.device, self.attempt = team, team.device, attempt
         training = settings.training
         with torch.random.fork_rng(devices=[]):
@@ -92,11 +80,12 @@ class Learner:
         if warm.steps and warm.pretrained and (weights := load_pretrained(settings.network)):
             self.s2c.load_state_dict(weights)
         self.low_pass = LowPass(training.low_pass_px, training.low_pass_variance_px2)
-        for network in (self.s2c, self.c2s, self.critic, self.low_pass):
+        layout = torch.contiguous_format if self.s2c.needs_statistics else torch.channels_last
+        for generator in (self.s2c, self.c2s):
+            generator.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        for network in (self.critic, self.low_pass):
             network.to(self.device)
-        self._layout = torch.contiguous_format if self.s2c.needs_statistics else torch.channels_last
-        for network in (self.s2c, self.c2s):
-            network.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self._draws = Draws(settings, patches, normalisation, team, layout)
         self.average = copy.deepcopy(self.s2c).requires_grad_(False)
         generators = [*self.s2c.parameters(), *self.c2s.parameters()]
         rms = partial(torch.optim.RMSprop, lr=training.learning_rate, alpha=RMS_DECAY, momentum=training.momentum)
@@ -112,13 +101,6 @@ class Learner:
 
     def _rng(self, stage: int, step: int) -> np.random.Generator:
         return np.random.default_rng((self.settings.run.seed, self.attempt, stage, step))
-
-    def _split(self, images: int, stage: int, step: int) -> list[Part]:
-        return self.team.split(images, self.settings.run.seed, self.attempt, stage, step)
-
-    def _tensor(self, array: NDArray[np.float32] | Tensor) -> Tensor:
-        tensor = torch.as_tensor(array).to(self.device, torch.float32)
-        return tensor.contiguous(memory_format=self._layout) if tensor.ndim == 4 else tensor
 
     def warm_step(self, step: int, progress: float) -> dict[str, float]:
         """Learn from simulated pairs; both generators, so that the cycle begins with two useful ones.
@@ -140,24 +122,22 @@ class Learner:
         rate *= min(1.0, (step + 1) / RAMP_STEPS) * (0.5 + 0.5 * float(np.cos(np.pi * progress)))
         for group in self.optimisers["warm"].param_groups:
             group["lr"] = max(rate, 1e-3 * warm.learning_rate)
+        parts, examples = self._draws.warm_step(step, self.attempt)
 
         def losses_of(part: Part) -> Losses:
-            losses = self._pairs_losses(part)
+            losses = self._pairs_losses(examples[part.number], part)
             return losses["pairs"] + losses["pairs back"], losses
 
-        losses = self._descend("warm", losses_of, self._split(warm.batch_size, 1, step))
+        losses = self._descend("warm", losses_of, parts)
         self._follow(min(self.settings.training.average_decay, (step + 1) / (step + 10)))
         return losses
 
-    def _pairs_losses(self, part: Part) -> dict[str, Tensor]:
+    def _pairs_losses(self, examples: Examples, part: Part) -> dict[str, Tensor]:
         """Mean square difference of s2c's result, and of c2s's expected frame, on simulated pairs."""
-        warm = self.settings.warm_start
-        n = max(1, round(part.share * warm.batch_size * self.team.processes.count))
-        pairs = simulate_pairs(n, warm.crop_px, self.settings, part.rng)
-        noisy = self._tensor(self.normalisation.apply(pairs.noisy))
-        clean = self._tensor(pairs.clean[:, None])
+        noisy, clean = examples
         there = F.mse_loss(self.s2c(noisy), clean)
-        back = (slice(0, max(1, n // BACK_SHARE)), slice(None), *(2 * [slice(0, warm.crop_px // 2)]))
+        few, side = max(1, len(clean) // BACK_SHARE), clean.shape[-1] // 2
+        back = (slice(0, few), slice(None), slice(0, side), slice(0, side))
         returned = F.mse_loss(self._to_noisy(clean[back], part), self._middle(noisy)[back])
         return {"pairs": there, "pairs back": returned}
 
@@ -175,19 +155,12 @@ class Learner:
             Losses by name.
         """
         training = self.settings.training
-        parts = self._split(training.batch_size, 2, step)
-        seen = self.team.map(self._draw, parts)
+        parts, seen = self._draws.cycle_step(step, self.attempt)
         fake = self._fake(seen, parts)
         critic = self._critic_steps(seen, fake, parts)
         losses = self._joint(seen, self._rng(2, step), parts) if training.joint else self._in_turn(seen, fake, parts)
         self._follow(training.average_decay)
         return {"critic": critic} | losses
-
-    def _draw(self, part: Part) -> Seen:
-        training = self.settings.training
-        noisy = self.patches.draw(len(part), self._crop_px, training.augment, part.rng)
-        clean = simulate_clean(len(part), self.settings.simulation, part.rng).images[:, None]
-        return Seen(self._tensor(noisy), self._tensor(clean))
 
     def _fake(self, seen: list[Seen], parts: list[Part]) -> list[Tensor]:
         """Denoise the frames for the critic; the paper's adversarial step goes back through the same pass.
@@ -231,20 +204,20 @@ class Learner:
         judged, hidden = self._hidden(rng)
 
         def losses_of(part: Part) -> Losses:
-            noisy = seen[part.number].noisy
+            noisy, clean, examples = seen[part.number]
             middle = self._middle(noisy)
             fake = self.s2c(hide(noisy, hidden) if training.masked_weight else noisy)
             returned = self._to_noisy(fake, part)
             adversarial = adversarial_loss(self._critic(part), fake)
             low_frequency = low_frequency_cycle_loss(self.low_pass, middle, returned)
-            cycle = self._cycle_loss(seen[part.number].clean, part)
+            cycle = self._cycle_loss(clean, part)
             losses = {"adversarial": adversarial, "low-frequency cycle": low_frequency, "cycle": cycle}
             total = total_loss(adversarial, cycle, low_frequency, training.adversarial_weight, training.cycle_weight)
             if training.masked_weight:
-                losses["masked"] = (returned - middle).square()[..., judged].mean()
+                losses["masked"] = ((returned - middle).square() * judged).mean()
                 total = total + training.masked_weight * losses["masked"]
-            if training.pairs_weight:
-                pairs = self._pairs_losses(part)
+            if examples is not None:
+                pairs = self._pairs_losses(examples, part)
                 total = total + training.pairs_weight * (pairs["pairs"] + pairs["pairs back"])
                 losses |= pairs
             return total, losses
@@ -276,9 +249,11 @@ class Learner:
         return cycle_loss(clean, self.s2c(made))
 
     def _hidden(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Return the weight of each pixel in the masked loss, 1 in the mean, and which pixels s2c does not see."""
         size = self._crop_px, self._crop_px
         judged, hidden = hidden_places(size, *(int(rng.integers(0, n)) for n in SPACING))
-        return judged.to(self.device), hidden.to(self.device)
+        # Weights, as the number of chosen pixels would have to be asked of a GPU.
+        return (judged / judged.float().mean()).to(self.device), hidden.to(self.device)
 
     def _to_noisy(self, clean: Tensor, part: Part) -> Tensor:
         if not self.c2s.noise_channels:
@@ -310,7 +285,8 @@ class Learner:
         sums = [_sum(of_parts) for of_parts in zip(*gradients, strict=True)]
         means = {key: sum(of_part[key] for of_part in losses) for key in losses[0]}
         self.team.processes.add([*means.values(), *(gradient for gradient in sums if gradient is not None)])
-        figures = {key: float(mean) for key, mean in means.items()}
+        # one transfer for all: each waits for the GPU
+        figures: dict[str, float] = dict(zip(means, torch.stack([*means.values()]).tolist(), strict=True))
         if not np.isfinite(figures.pop("")):
             raise NonFiniteLossError(f"the {name} loss is not finite: {figures}")
         for weight, gradient in zip(weights, sums, strict=True):

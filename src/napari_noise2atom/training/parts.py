@@ -7,19 +7,21 @@ Where several processes train together, each has one part.
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 
 from .processes import Processes
 
-__all__ = ["Part", "Team"]
+__all__ = ["Ahead", "Part", "Team"]
 
 CPU_PARTS = 2
 """Whatever the number of cores, so that results do not depend on it."""
+MOST_AHEAD = 4
+"""Steps whose images are drawn while a GPU computes: simulating them takes longer than a small network's step there."""
 
 Result = TypeVar("Result")
 
@@ -61,6 +63,7 @@ class Team:
         cores = threads or max(1, (os.cpu_count() or 1) // self.processes.local_count)
         alone = CPU_PARTS if device.type == "cpu" else 1
         self._most = max(alone, self.processes.count)
+        self._steps_ahead = 0 if device.type == "cpu" else min(MOST_AHEAD, cores - 1)
         here = 1 if self.processes.count > 1 else alone
         self.threads_per_part = max(1, cores // here)
         """CPU threads of the operations on one part, and of what is done in between."""
@@ -100,3 +103,32 @@ class Team:
     def map(self, work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
         """Return the work's results, in the order of the parts."""
         return list(map(work, parts) if self._pool is None else self._pool.map(work, parts))
+
+    def ahead(self, make: Callable[[int, int], Result]) -> "Ahead[Result]":
+        """Return what makes something for each step: on a GPU, spare cores do it some steps ahead."""
+        return Ahead(make, self._steps_ahead)
+
+
+class Ahead(Generic[Result]):
+    """Makes something for each step of a stage, in the background for the next ones.
+
+    Parameters
+    ----------
+    make : callable
+        Takes the number of a step and that of the attempt; what it returns depends on nothing else.
+    steps : int
+        So many next ones are made meanwhile; with 0, everything is made when it is asked for.
+    """
+
+    def __init__(self, make: Callable[[int, int], Result], steps: int) -> None:
+        self._make, self._steps = make, steps
+        self._pool = ThreadPoolExecutor(steps, "draw") if steps else None
+        self._made: dict[tuple[int, int], Future[Result]] = {}
+
+    def __call__(self, step: int, attempt: int) -> Result:
+        """Return what was made for a step of an attempt."""
+        if self._pool is None:
+            return self._make(step, attempt)
+        wanted = [(number, attempt) for number in range(step, step + self._steps + 1)]
+        self._made = {which: self._made.get(which) or self._pool.submit(self._make, *which) for which in wanted}
+        return self._made[step, attempt].result()
