@@ -1,6 +1,7 @@
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from napari_noise2atom.inference import FrameDenoiser, denoise, denoise_frames, translate_window
 from napari_noise2atom.modelfile import Normalisation, TrainedModel
 from napari_noise2atom.movie import Movie
-from napari_noise2atom.networks import PaperGenerator, build_s2c, frozen_statistics, mixed_precision
+from napari_noise2atom.networks import Generator, PaperGenerator, build_s2c, frozen_statistics, mixed_precision
 from napari_noise2atom.settings import NetworkSettings, Settings
 from napari_noise2atom.windows import FrameWindows
 
@@ -269,6 +270,42 @@ def test_many_threads_may_ask_at_once() -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(denoiser, [0, 1, 2, 3]))
     np.testing.assert_allclose(np.stack(together), run(movie, make_model("paper", 1), 0, 1, 2, 3), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size", "alone", "together"),
+    [("compact", (40, 56), 1, 1), ("compact", (200, 200), 6, 1), ("paper", (40, 56), 6, 1)],
+)
+def test_frames_that_are_computed_at_once_share_the_threads(
+    monkeypatch: pytest.MonkeyPatch, architecture: str, size: tuple[int, int], alone: int, together: int
+) -> None:
+    used: list[int] = []
+    monkeypatch.setattr("napari_noise2atom.inference.use_threads", used.append)
+    denoiser = FrameDenoiser(Movie(make_frames(5, *size)), make_model(architecture, 1), "cpu", threads=6)
+    denoiser(0)
+    assert used == [alone]
+    all_there, build = threading.Barrier(4), denoiser._generator
+
+    def generator() -> Generator:
+        all_there.wait(timeout=10)  # raises if fewer work at once
+        return build()
+
+    def use(threads: int) -> None:
+        used.append(threads)
+        all_there.wait(timeout=10)
+
+    monkeypatch.setattr(denoiser, "_generator", generator)
+    monkeypatch.setattr("napari_noise2atom.inference.use_threads", use)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(denoiser, range(1, 5)))
+    assert used[1:] == 4 * [together]
+
+
+def test_large_frames_are_denoised_one_by_one() -> None:
+    large, small = (Movie(da.zeros((2, side, side), chunks=(1, side, side))) for side in (1200, 64))
+    assert FrameDenoiser(large, make_model(), "cpu", threads=8).at_once == 1
+    assert FrameDenoiser(small, make_model(), "cpu", threads=8).at_once == 4
+    assert FrameDenoiser(small, make_model(), "cpu", threads=2).at_once == 2
 
 
 def test_callers_threads_stay() -> None:

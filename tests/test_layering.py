@@ -15,6 +15,7 @@ LAYERS = {
     "settings": 0,
     "movie": 0,
     "events": 0,
+    "streaming": 0,
     "simulate": 1,
     "metrics": 1,
     "estimate": 1,

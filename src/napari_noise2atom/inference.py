@@ -1,7 +1,9 @@
 """Applying a trained model to a movie: lazily, frame by frame, in tiles."""
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +16,16 @@ from torch import Tensor
 
 from .modelfile import TrainedModel
 from .movie import Movie
-from .networks import Generator, frozen_statistics, mixed_precision, resolve_device, translate_tiled, use_threads
+from .networks import (
+    Generator,
+    frozen_statistics,
+    mixed_precision,
+    resolve_device,
+    spare_threads,
+    translate_tiled,
+    use_threads,
+)
+from .streaming import compute_ahead, frames_at_once
 from .windows import FrameWindows
 
 __all__ = ["FrameDenoiser", "denoise", "denoise_frames", "translate_window"]
@@ -22,6 +33,8 @@ __all__ = ["FrameDenoiser", "denoise", "denoise_frames", "translate_window"]
 MIN_TILE_PX = 64
 REFERENCE_PX = 128
 REFERENCES_PER_AXIS = 3
+SMALL_PX = 192**2
+"""Up to here, one CPU thread is faster than several on a frame of the compact network [px]."""
 
 
 def denoise(movie: Movie, model: TrainedModel, *, device: str = "auto", threads: int = 0, tile_px: int = 512) -> Movie:
@@ -93,8 +106,7 @@ def denoise_frames(
     ValueError
         As for `denoise`, and if the movie has no such frame.
     """
-    denoiser = FrameDenoiser(movie, model, device, threads, tile_px)
-    chosen = [denoiser(int(index)) for index in indices]
+    chosen = list(FrameDenoiser(movie, model, device, threads, tile_px).stream(indices))
     return np.stack(chosen) if chosen else np.empty((0, *movie.shape[1:]), np.float32)
 
 
@@ -130,8 +142,9 @@ def translate_window(generator: Generator, window: Tensor, tile_px: int = 512) -
 class FrameDenoiser:
     """Denoises single frames of one movie with one model; may be called from any thread, and pickled.
 
-    The network is built at the first call. It lives in a thread of its own, which serves one call after the other:
-    frozen statistics allow no other user, one team of CPU threads is enough, and the caller's torch settings stay.
+    Networks are built when they are needed first. They live in threads of their own: frozen statistics allow no other
+    user, and the caller's torch settings stay. On a CPU, several frames that are asked for at once share the CPU
+    threads, as each is done faster by few; a GPU, or a large frame, does one after the other.
 
     Parameters
     ----------
@@ -156,8 +169,15 @@ class FrameDenoiser:
         self._device = resolve_device(device)
         self._tile_px = tile_px
         self._windows = FrameWindows(movie, model.settings.network.frames_in, model.normalisation.low)
-        self._thread = ThreadPoolExecutor(1, "denoise", use_threads, (threads,))
-        self._generator: Generator | None = None
+        self._threads = spare_threads(threads)
+        alone = self._device.type != "cpu"
+        self.at_once = 1 if alone else min(self._threads, frames_at_once(movie.shape[1:]))
+        """Frames that are computed at a time, if so many are asked for."""
+        self._small = movie.shape[1] * movie.shape[2] <= SMALL_PX
+        self._pool = ThreadPoolExecutor(self.at_once, "denoise")
+        self._of_thread = threading.local()
+        self._asked = 0
+        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         # Another process opens the movie and builds the network anew.
@@ -166,33 +186,51 @@ class FrameDenoiser:
     def __call__(self, index: int) -> NDArray[np.float32]:
         """Return a denoised frame, shape (y, x), in [0, 1]."""
         window = self._windows(index)
-        return self._thread.submit(self._translate, window).result()
+        with self._counted():
+            return self._pool.submit(self._translate, window).result()
+
+    def stream(self, indices: Iterable[int]) -> Iterator[NDArray[np.float32]]:
+        """Yield denoised frames in the order of their numbers, several of which are computed at once."""
+        return compute_ahead(self, map(int, indices), self.at_once + 1)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._asked += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked -= 1
 
     def _translate(self, window: list[NDArray[np.generic]]) -> NDArray[np.float32]:
-        """Apply the network; runs in its thread only."""
-        if self._generator is None:
-            self._generator = self._build()
-        # Converted here and not by the callers, so that there is one such copy at a time.
-        normalised = np.stack([self._model.normalisation.apply(frame) for frame in window])
+        """Apply the network; runs in the pool's threads only."""
+        generator = self._generator()
         # Instance norm after instance norm amplifies rounding: bfloat16 would change the paper's result by a tenth.
-        safe = not self._generator.needs_statistics
+        safe = not generator.needs_statistics
+        use_threads(1 if safe and self._small else max(1, self._threads // min(self.at_once, max(1, self._asked))))
+        # Converted here and not by the callers, so that there are no more such copies than threads.
+        normalised = np.stack([self._model.normalisation.apply(frame) for frame in window])
         mixed = mixed_precision(self._device, safe and self._model.settings.run.mixed_precision)
         try:
             with torch.inference_mode(), mixed:
                 frames = torch.from_numpy(normalised).to(self._device)
-                return translate_window(self._generator, frames, self._tile_px).float().cpu().numpy()
+                return translate_window(generator, frames, self._tile_px).float().cpu().numpy()
         except torch.OutOfMemoryError as error:
             raise MemoryError(
                 f"{self._device} has too little memory for tiles of {self._tile_px} px; "
                 "choose smaller tiles or the device cpu"
             ) from error
 
-    def _build(self) -> Generator:
-        generator = self._model.s2c().to(self._device)
-        if not generator.needs_statistics:
-            # Half as much time on a CPU; but instance norm loses three digits there in this layout.
-            generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return generator
+    def _generator(self) -> Generator:
+        """Return the network of the calling thread."""
+        if not hasattr(self._of_thread, "generator"):
+            generator = self._model.s2c().to(self._device)
+            if not generator.needs_statistics:
+                # Half as much time on a CPU; but instance norm loses three digits there in this layout.
+                generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._of_thread.generator = generator
+        return self._of_thread.generator  # type: ignore[no-any-return]
 
 
 def _denoise_block(denoiser: Callable[[int], NDArray[np.float32]], block_id: tuple[int, ...]) -> NDArray[np.float32]:

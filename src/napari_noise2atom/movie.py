@@ -1,11 +1,13 @@
 """A movie: a stack of frames with its calibration."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .streaming import compute_ahead, frames_at_once
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -83,8 +85,20 @@ class Movie:
         return np.asarray(self.data[index]).astype(np.float32)
 
     def frames(self, indices: Iterable[int]) -> NDArray[np.float32]:
-        """Return chosen frames, computed one after the other, as float32 of shape (n, y, x)."""
-        return np.stack([self.frame(int(i)) for i in indices])
+        """Return chosen frames, computed, as float32 of shape (n, y, x)."""
+        return np.stack([frame.astype(np.float32) for frame in self.stream(indices)])
+
+    def stream(self, indices: Iterable[int]) -> Iterator[NDArray[np.generic]]:
+        """Yield chosen frames, computed, in their order; the next ones are computed while one is in use."""
+        numbers = (int(index) for index in indices)
+        if isinstance(self.data, np.ndarray):
+            yield from map(self._computed, numbers)
+        else:
+            yield from compute_ahead(self._computed, numbers, frames_at_once(self.shape[1:]))
+
+    def _computed(self, index: int) -> NDArray[np.generic]:
+        frame = self.data[index]
+        return frame if isinstance(frame, np.ndarray) else np.asarray(frame.compute(scheduler="synchronous"))
 
     def with_data(self, data: "NDArray[np.generic] | da.Array", name: str | None = None) -> Self:
         """Return a movie of other data with this one's calibration."""

@@ -26,8 +26,8 @@ def apply(movie: Movie, model: TrainedModel, settings: CompareSettings, progress
     """Denoise a movie with a model that is there already; the result is in [0, 1]."""
     denoiser = FrameDenoiser(movie, model, settings.device, settings.threads)
     denoised = np.empty(movie.shape, np.float32)
-    for index in range(len(movie)):
-        denoised[index] = denoiser(index)
+    for index, frame in enumerate(denoiser.stream(range(len(movie)))):
+        denoised[index] = frame
         progress((index + 1) / len(movie))
     return denoised
 

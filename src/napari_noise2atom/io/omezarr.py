@@ -157,7 +157,7 @@ def write_zarr(
     progress: Callable[[int, int], None] | None = None,
     recipe: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a movie as OME-Zarr 0.5, one chunk a frame, computing one frame at a time.
+    """Write a movie as OME-Zarr 0.5, one chunk a frame, computing few frames at a time.
 
     The parameters are those of `write_movie`. An unfinished folder is resumed even when its writing was killed; only
     frames that are not there are computed.
@@ -172,8 +172,8 @@ def write_zarr(
     done = len(movie) - len(missing)
     if progress:
         progress(done, len(movie))
-    for index in missing:
-        write_frame(movie, path, index)
+    for index, frame in zip(missing, movie.stream(missing), strict=True):
+        _store(path, index, frame)
         done += 1
         if progress:
             progress(done, len(movie))
@@ -192,9 +192,11 @@ def begin_zarr(movie: Movie, path: Path, resume: bool, recipe: Mapping[str, Any]
 
 def write_frame(movie: Movie, path: Path, index: int) -> None:
     """Compute a frame and write it into a folder that was begun, in one instant; one that is there is left alone."""
-    if _chunk(path, index).exists():
-        return
-    frame = np.asarray(movie.data[index])
+    if not _chunk(path, index).exists():
+        _store(path, index, np.asarray(movie.data[index]))
+
+
+def _store(path: Path, index: int, frame: NDArray[np.generic]) -> None:
     array = zarr.open_array(str(path / _LEVEL), mode="r+", zarr_format=3)
     # by default a frame of zeros leaves no trace, and would be computed again and again
     array.with_config({"write_empty_chunks": True})[index] = frame

@@ -20,7 +20,7 @@ _CLASSIC_BYTES = 2**32 - 2**25
 
 
 def write_tiff(movie: Movie, path: str | Path, progress: Callable[[int, int], None] | None = None) -> None:
-    """Write a movie as an ImageJ hyperstack, computing one frame at a time.
+    """Write a movie as an ImageJ hyperstack, computing few frames at a time.
 
     ImageJ knows uint8, uint16 and float32; other types are written as float32. A stack of more than 4 GB becomes an
     OME-BigTIFF, which ImageJ opens through Bio-Formats. The file appears under its name when it is complete.
@@ -51,10 +51,10 @@ def write_tiff(movie: Movie, path: str | Path, progress: Callable[[int, int], No
 def _frames(
     movie: Movie, dtype: np.dtype[Any], progress: Callable[[int, int], None] | None
 ) -> Iterator[NDArray[np.generic]]:
-    for index in range(len(movie)):
-        yield np.ascontiguousarray(np.asarray(movie.data[index]).astype(dtype, copy=False))
+    for done, frame in enumerate(movie.stream(range(len(movie))), start=1):
+        yield np.ascontiguousarray(frame.astype(dtype, copy=False))
         if progress:
-            progress(index + 1, len(movie))
+            progress(done, len(movie))
 
 
 def _imagej_options(movie: Movie) -> dict[str, Any]:

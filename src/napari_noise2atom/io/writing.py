@@ -20,7 +20,7 @@ def write_movie(
     progress: Callable[[int, int], None] | None = None,
     recipe: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a movie with its calibration, one frame in memory at a time.
+    """Write a movie with its calibration, few frames in memory at a time.
 
     Parameters
     ----------

@@ -1,0 +1,52 @@
+"""Frames in order, some of which are computed ahead of the one that is asked for."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+__all__ = ["MOST_AT_ONCE", "compute_ahead", "frames_at_once"]
+
+MOST_AT_ONCE = 4
+"""Frames that are computed at a time."""
+LARGE_PX = 2**20
+"""A frame of more pixels keeps all cores busy by itself, and takes memory [px]."""
+
+Result = TypeVar("Result")
+
+
+def frames_at_once(size_px: tuple[int, int]) -> int:
+    """Return how many frames of a size should be computed at a time: one large one, or some small ones."""
+    return 1 if size_px[0] * size_px[1] > LARGE_PX else MOST_AT_ONCE
+
+
+def compute_ahead(compute: Callable[[int], Result], indices: Iterable[int], at_once: int) -> Iterator[Result]:
+    """Yield what is computed for each index, in their order, in threads.
+
+    While a result is in use, the next ones are computed, no more than `at_once`.
+
+    Parameters
+    ----------
+    compute : callable
+        May be called from any thread; what it raises is raised here, in its turn.
+    indices : iterable of int
+        What to compute.
+    at_once : int
+        Threads, at least 1.
+
+    Yields
+    ------
+    object
+        What `compute` returned.
+    """
+    numbers = iter(indices)
+    pool = ThreadPoolExecutor(at_once, "ahead")
+    try:
+        waiting = deque(pool.submit(compute, number) for number in islice(numbers, at_once))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(compute, number) for number in islice(numbers, 1))
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)
