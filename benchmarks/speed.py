@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from speed_check import check_port
 from speed_report import PAGE, goal_of, read_lines, write_report
-from speed_rows import CPU_ONLY, NOT_QUICK, ONE_THREAD, ROWS
+from speed_rows import CPU_ONLY, GPU_ONLY, NOT_QUICK, ONE_THREAD, ROWS
 from speed_timing import Bench, Others, number
 
 RESULTS = Path(__file__).parent / "results" / "speed.jsonl"
@@ -61,7 +61,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, help="where figures are kept")
     parser.add_argument("--one", choices=list(ROWS), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    left_out = CPU_ONLY if options.device == "cuda" else set()
+    left_out = CPU_ONLY if options.device == "cuda" else GPU_ONLY
     left_out |= NOT_QUICK if options.quick else set()
     options.rows = options.rows or [row for row in ROWS if row not in left_out]
     options.repeats = options.repeats or (2 if options.quick else 5)

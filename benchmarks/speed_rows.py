@@ -35,7 +35,7 @@ from speed_timing import (
 
 from napari_noise2atom.baselines.pgure import pgure_svt
 from napari_noise2atom.estimate import propose
-from napari_noise2atom.events import Checkpointed
+from napari_noise2atom.events import Checkpointed, Finished
 from napari_noise2atom.inference import FrameDenoiser, denoise_frames
 from napari_noise2atom.metrics import detection_scores
 from napari_noise2atom.modelfile import Normalisation, TrainedModel, load_model
@@ -44,6 +44,7 @@ from napari_noise2atom.networks import build_s2c, limited_threads
 from napari_noise2atom.settings import CleanSettings, CompareSettings, PresetName, Settings, preset
 from napari_noise2atom.simulate.clean import simulate_clean
 from napari_noise2atom.simulate.noisy import simulate_movie
+from napari_noise2atom.streaming import frames_at_once
 from napari_noise2atom.training import train
 from napari_noise2atom.training.learner import Learner
 from napari_noise2atom.training.parts import Team
@@ -55,7 +56,8 @@ PROBED_EVERY = 4
 """Frames of which F1 is taken."""
 NEAR_F1 = 0.02
 CHECKPOINT_S = 10.0
-APPLIED_FRAMES = 8
+APPLIED_FRAMES, GPU_FRAMES = 8, 256
+"""Of a movie of small frames; on a GPU, eight would be over at once."""
 DENOISED_PX = 8 * 256**2
 """Of larger frames, so few are denoised in the rows of growth that they have no more pixels than this, but one."""
 
@@ -124,10 +126,26 @@ def paper_step(bench: Bench) -> list[Result]:
         f"batch of {bench.batch}, {size}² px"
     )
     useful = operations_of_step(size, bench.batch)
+    memory = [Result("paper-step-memory", "MiB", np.array([ours.peak_mib]), f"plain port: {theirs.peak_mib:.0f} MiB")]
     return [
         Result("paper-step", "times as fast", their_s / our_s, words),
         share_of_limit("paper-step", useful, our_s, count, limit_s),
+        *(memory if bench.on_gpu else []),
     ]
+
+
+def paper_training(bench: Bench) -> list[Result]:
+    """All epochs of the preset `paper`, with previews and checkpoints as users have them."""
+    movie = simulate_movie(MOVIES["slow"]).noisy
+    rehearsal = {"epochs": 1, "sampled_frames": 2 * bench.batch} if bench.quick else {}
+    run = {"device": bench.device, "threads": bench.threads}
+    settings = changed(paper_settings(bench), training=rehearsal, run=run)
+    with tempfile.TemporaryDirectory() as name:
+        start = time.perf_counter()
+        *_, last = train(movie, settings, run=Path(name) / "run")
+        seconds = time.perf_counter() - start
+    assert isinstance(last, Finished)
+    return [Result("paper-training", "s", np.array([seconds]), f"{last.step} steps, one run")]
 
 
 def operations_of_step(size_px: int, batch: int) -> float:
@@ -198,9 +216,10 @@ def counts(frames: int, size_px: int) -> Movie:
 
 
 def apply(bench: Bench, name: PresetName, size_px: int) -> list[Result]:
-    """Frames of a movie, one by one as users have them, against the plain U-Net on the same frames."""
-    movie, turn = counts(APPLIED_FRAMES, size_px), itertools.cycle(range(APPLIED_FRAMES))
-    model = untrained(name)
+    """Frames of a movie as users have them, small ones several at once, against the plain U-Net on one by one."""
+    at_once = 1 if frames_at_once((size_px, size_px)) == 1 else GPU_FRAMES if bench.on_gpu else APPLIED_FRAMES
+    movie = counts(max(at_once, APPLIED_FRAMES), size_px)
+    turn, model = itertools.cycle(range(len(movie))), untrained(name)
     denoiser, unet = FrameDenoiser(movie, model, bench.device, bench.threads), PlainUNet().to(bench.device).eval()
 
     @torch.inference_mode()
@@ -209,9 +228,10 @@ def apply(bench: Bench, name: PresetName, size_px: int) -> list[Result]:
         image = torch.from_numpy((frame - frame.mean()) / frame.std()).to(bench.device)
         return unet(image[None, None])[0, 0].cpu().numpy()
 
-    ours, theirs = Side(lambda: denoiser(next(turn)), bench), Side(by_unet, bench)
-    most, limit_count = limit(bench)
+    ours = Side(lambda: list(denoiser.stream(itertools.islice(turn, at_once))), bench)
+    theirs, (most, limit_count) = Side(by_unet, bench), limit(bench)
     our_s, their_s, limit_s = alternate(bench, ours, theirs, most)
+    our_s /= at_once
     # The port's transposed convolutions count no multiplications with padding.
     network, channels = (PlainGenerator(), 1) if name == "paper" else (model.s2c(), model.settings.network.frames_in)
     count = operations(network, channels, size_px)
@@ -337,6 +357,7 @@ def useful_result(bench: Bench) -> list[Result]:
 
 ROWS: dict[str, Row] = {
     "paper-step": paper_step,
+    "paper-training": paper_training,
     "compact-steps": compact_steps,
     "profile": profiled_steps,
     **{
@@ -353,5 +374,7 @@ ROWS: dict[str, Row] = {
 }
 """By name, in the order in which they are measured; each in a process of its own."""
 CPU_ONLY = {"whole-movie", "clean-images", "profile"}
+GPU_ONLY = {"paper-training"}
+"""On a CPU it would take hours."""
 ONE_THREAD = {"clean-images", "profile"}
 NOT_QUICK = {"paper-1024", growth_row(2048, 8), "useful-result"}

@@ -4,9 +4,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import dask
 import dask.array as da
@@ -15,7 +17,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from napari_noise2atom.inference import FrameDenoiser, denoise, denoise_frames, translate_window
+from napari_noise2atom.inference import FrameDenoiser, denoise, denoise_frames, translate_windows
 from napari_noise2atom.modelfile import Normalisation, TrainedModel
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator, PaperGenerator, build_s2c, frozen_statistics, mixed_precision
@@ -216,9 +218,9 @@ def test_mixed_precision_is_near_and_keeps_grey_values() -> None:
     window = torch.from_numpy(NORMALISATION.apply(make_frames(5, 136, 48)))
     generator = make_model().s2c()
     with torch.inference_mode():
-        full = translate_window(generator, window)
+        full = translate_windows(generator, window[None])
         with torch.autocast("cpu", torch.bfloat16):
-            mixed = translate_window(generator, window)
+            mixed = translate_windows(generator, window[None])
     assert mixed.dtype == torch.float32
     assert len(mixed.unique()) > 1000
     assert float((mixed - full).std()) < 0.03 * float(full.std())
@@ -235,7 +237,7 @@ def test_reference_crops_cover_the_frame(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("napari_noise2atom.inference.translate_tiled", lambda generator, images, tile_px: images)
     with torch.inference_mode():
         for size in ((128, 128), (129, 40), (256, 300), (2048, 600)):
-            translate_window(PaperGenerator().eval(), torch.zeros(1, *size))
+            translate_windows(PaperGenerator().eval(), torch.zeros(1, 1, *size))
     assert shapes == [(2, 1, 128, 40), (6, 1, 128, 128), (9, 1, 128, 128)]
 
 
@@ -301,6 +303,26 @@ def test_frames_that_are_computed_at_once_share_the_threads(
     assert used[1:] == 4 * [together]
 
 
+@pytest.mark.parametrize(("architecture", "size"), [("compact", (40, 56)), ("paper", (40, 56)), ("paper", (40, 150))])
+def test_batches_are_their_frames(architecture: str, size: tuple[int, int]) -> None:
+    """A GPU takes small frames in batches; here, a CPU does."""
+    movie, model = Movie(make_frames(7, *size)), in_float32(make_model(architecture, 1))
+    denoiser = FrameDenoiser(movie, model, "cpu", threads=1)
+    denoiser._batch = 3
+    batches = np.stack(list(denoiser.stream([6, 0, 1, 2, 2, 3, 5])))
+    np.testing.assert_allclose(batches, run(movie, model, 6, 0, 1, 2, 2, 3, 5), atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["compact", "paper"])
+@pytest.mark.parametrize("side", [40, 150])
+def test_frames_stay_on_their_device(architecture: str, side: int) -> None:
+    """Tensors on `meta` have no values: who mixes devices, or waits for a value to know a shape, fails there."""
+    generator = make_model(architecture, 1).s2c().to("meta")
+    with mock.patch("torch.autocast", return_value=nullcontext()), torch.inference_mode():
+        denoised = translate_windows(generator, torch.zeros(2, 1, side, side, device="meta"), 64)
+    assert (denoised.shape, denoised.device.type) == ((2, side, side), "meta")
+
+
 def test_large_frames_are_denoised_one_by_one() -> None:
     large, small = (Movie(da.zeros((2, side, side), chunks=(1, side, side))) for side in (1200, 64))
     assert FrameDenoiser(large, make_model(), "cpu", threads=8).at_once == 1
@@ -332,7 +354,7 @@ def test_exhausted_gpu_memory_is_explained(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(*arguments: Any) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("napari_noise2atom.inference.translate_window", fail)
+    monkeypatch.setattr("napari_noise2atom.inference.translate_windows", fail)
     with pytest.raises(MemoryError, match="choose smaller tiles"):
         run(Movie(make_frames()), make_model(), 0)
 

@@ -28,13 +28,15 @@ from .networks import (
 from .streaming import compute_ahead, frames_at_once
 from .windows import FrameWindows
 
-__all__ = ["FrameDenoiser", "denoise", "denoise_frames", "translate_window"]
+__all__ = ["FrameDenoiser", "denoise", "denoise_frames", "translate_windows"]
 
 MIN_TILE_PX = 64
 REFERENCE_PX = 128
 REFERENCES_PER_AXIS = 3
 SMALL_PX = 192**2
 """Up to here, one CPU thread is faster than several on a frame of the compact network [px]."""
+BATCH_PX = 2**19
+"""Small frames of so many pixels in all are one batch on a GPU, which is idle between the operations on few [px]."""
 
 
 def denoise(movie: Movie, model: TrainedModel, *, device: str = "auto", threads: int = 0, tile_px: int = 512) -> Movie:
@@ -110,8 +112,8 @@ def denoise_frames(
     return np.stack(chosen) if chosen else np.empty((0, *movie.shape[1:]), np.float32)
 
 
-def translate_window(generator: Generator, window: Tensor, tile_px: int = 512) -> Tensor:
-    """Denoise the middle one of some neighbouring frames.
+def translate_windows(generator: Generator, windows: Tensor, tile_px: int = 512) -> Tensor:
+    """Denoise the middle frame of each of some windows of neighbouring frames.
 
     A network with instance norm takes its statistics from 128×128 crops, the size on which it was trained, at fixed
     places all over the frame, so that they do not depend on the tiles. A frame that is no larger is its own crop.
@@ -120,23 +122,26 @@ def translate_window(generator: Generator, window: Tensor, tile_px: int = 512) -
     ----------
     generator : Generator
         The network s2c, used by no other thread meanwhile.
-    window : Tensor, shape (frames_in, y, x)
+    windows : Tensor, shape (n, frames_in, y, x)
         Normalised frames on the generator's device.
     tile_px : int
         Side of a tile [px].
 
     Returns
     -------
-    Tensor, shape (y, x)
+    Tensor, shape (n, y, x)
         In [0, 1].
     """
-    images = window[None]
-    if generator.needs_statistics and max(window.shape[-2:]) > REFERENCE_PX:
-        with frozen_statistics(generator, _reference_crops(window)):
-            translated = translate_tiled(generator, images, tile_px)
+    if generator.needs_statistics and max(windows.shape[-2:]) > REFERENCE_PX:
+        translated = torch.cat([_translate_by_crops(generator, window, tile_px) for window in windows])
     else:
-        translated = translate_tiled(generator, images, tile_px)
-    return ((translated[0, 0] + 1) / 2).clamp(0, 1)
+        translated = translate_tiled(generator, windows, tile_px)
+    return ((translated[:, 0] + 1) / 2).clamp(0, 1)
+
+
+def _translate_by_crops(generator: Generator, window: Tensor, tile_px: int) -> Tensor:
+    with frozen_statistics(generator, _reference_crops(window)):
+        return translate_tiled(generator, window[None], tile_px)
 
 
 class FrameDenoiser:
@@ -172,7 +177,8 @@ class FrameDenoiser:
         self._threads = spare_threads(threads)
         alone = self._device.type != "cpu"
         self.at_once = 1 if alone else min(self._threads, frames_at_once(movie.shape[1:]))
-        """Frames that are computed at a time, if so many are asked for."""
+        """Frames, on a GPU batches of them, that are computed at a time, if so many are asked for."""
+        self._batch = max(1, BATCH_PX // (movie.shape[1] * movie.shape[2])) if alone else 1
         self._small = movie.shape[1] * movie.shape[2] <= SMALL_PX
         self._pool = ThreadPoolExecutor(self.at_once, "denoise")
         self._of_thread = threading.local()
@@ -185,13 +191,21 @@ class FrameDenoiser:
 
     def __call__(self, index: int) -> NDArray[np.float32]:
         """Return a denoised frame, shape (y, x), in [0, 1]."""
-        window = self._windows(index)
-        with self._counted():
-            return self._pool.submit(self._translate, window).result()
+        frame: NDArray[np.float32] = self._many([index])[0]
+        return frame
 
     def stream(self, indices: Iterable[int]) -> Iterator[NDArray[np.float32]]:
         """Yield denoised frames in the order of their numbers, several of which are computed at once."""
-        return compute_ahead(self, map(int, indices), self.at_once + 1)
+        numbers = [int(index) for index in indices]
+        batches = [numbers[start : start + self._batch] for start in range(0, len(numbers), self._batch)]
+        # one more than at once, so that reading does not interrupt the computation
+        for frames in compute_ahead(self._many, batches, self.at_once + 1):
+            yield from frames
+
+    def _many(self, indices: list[int]) -> NDArray[np.float32]:
+        windows = [self._windows(index) for index in indices]
+        with self._counted():
+            return self._pool.submit(self._translate, windows).result()
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -203,19 +217,19 @@ class FrameDenoiser:
             with self._lock:
                 self._asked -= 1
 
-    def _translate(self, window: list[NDArray[np.generic]]) -> NDArray[np.float32]:
+    def _translate(self, windows: list[list[NDArray[np.generic]]]) -> NDArray[np.float32]:
         """Apply the network; runs in the pool's threads only."""
         generator = self._generator()
         # Instance norm after instance norm amplifies rounding: bfloat16 would change the paper's result by a tenth.
         safe = not generator.needs_statistics
         use_threads(1 if safe and self._small else max(1, self._threads // min(self.at_once, max(1, self._asked))))
         # Converted here and not by the callers, so that there are no more such copies than threads.
-        normalised = np.stack([self._model.normalisation.apply(frame) for frame in window])
+        normalised = np.stack([self._model.normalisation.apply(frame) for window in windows for frame in window])
         mixed = mixed_precision(self._device, safe and self._model.settings.run.mixed_precision)
         try:
             with torch.inference_mode(), mixed:
-                frames = torch.from_numpy(normalised).to(self._device)
-                return translate_window(generator, frames, self._tile_px).float().cpu().numpy()
+                frames = torch.from_numpy(normalised.reshape(len(windows), -1, *normalised.shape[1:])).to(self._device)
+                return translate_windows(generator, frames, self._tile_px).float().cpu().numpy()
         except torch.OutOfMemoryError as error:
             raise MemoryError(
                 f"{self._device} has too little memory for tiles of {self._tile_px} px; "

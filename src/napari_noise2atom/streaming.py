@@ -11,18 +11,19 @@ __all__ = ["MOST_AT_ONCE", "compute_ahead", "frames_at_once"]
 MOST_AT_ONCE = 4
 """Frames that are computed at a time."""
 LARGE_PX = 2**20
-"""A frame of more pixels keeps all cores busy by itself, and takes memory [px]."""
+"""A frame of so many pixels keeps all cores busy by itself, and takes memory [px]."""
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def frames_at_once(size_px: tuple[int, int]) -> int:
     """Return how many frames of a size should be computed at a time: one large one, or some small ones."""
-    return 1 if size_px[0] * size_px[1] > LARGE_PX else MOST_AT_ONCE
+    return 1 if size_px[0] * size_px[1] >= LARGE_PX else MOST_AT_ONCE
 
 
-def compute_ahead(compute: Callable[[int], Result], indices: Iterable[int], at_once: int) -> Iterator[Result]:
-    """Yield what is computed for each index, in their order, in threads.
+def compute_ahead(compute: Callable[[Item], Result], items: Iterable[Item], at_once: int) -> Iterator[Result]:
+    """Yield what is computed for each item, in their order, in threads.
 
     While a result is in use, the next ones are computed, no more than `at_once`.
 
@@ -30,8 +31,8 @@ def compute_ahead(compute: Callable[[int], Result], indices: Iterable[int], at_o
     ----------
     compute : callable
         May be called from any thread; what it raises is raised here, in its turn.
-    indices : iterable of int
-        What to compute.
+    items : iterable
+        What to compute, such as the numbers of frames.
     at_once : int
         Threads, at least 1.
 
@@ -40,13 +41,13 @@ def compute_ahead(compute: Callable[[int], Result], indices: Iterable[int], at_o
     object
         What `compute` returned.
     """
-    numbers = iter(indices)
+    following = iter(items)
     pool = ThreadPoolExecutor(at_once, "ahead")
     try:
-        waiting = deque(pool.submit(compute, number) for number in islice(numbers, at_once))
+        waiting = deque(pool.submit(compute, item) for item in islice(following, at_once))
         while waiting:
             result = waiting.popleft().result()
-            waiting.extend(pool.submit(compute, number) for number in islice(numbers, 1))
+            waiting.extend(pool.submit(compute, item) for item in islice(following, 1))
             yield result
     finally:
         pool.shutdown(cancel_futures=True)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_noise2atom.inference import translate_window
+from napari_noise2atom.inference import translate_windows
 from napari_noise2atom.metrics import css, low_pass_correlation, residual_autocorrelation
 from napari_noise2atom.networks import Generator
 
@@ -84,7 +84,7 @@ class Probe:
 
     @staticmethod
     def _denoise(generator: Generator, window: Tensor) -> NDArray[np.float32]:
-        return translate_window(generator, window).float().cpu().numpy()
+        return translate_windows(generator, window[None])[0].float().cpu().numpy()
 
     def _quality(self, generator: Generator) -> float:
         """Regress hidden raw pixels on the model and on a plane in each frame; return the model's signed share."""
