@@ -19,8 +19,7 @@ except those named `pt_on_carbon`, which are physically simulated (multislice) a
 frames of 128 × 128 px, the sample movie 64. Every method runs in a process of its own, trained ones for at most eight
 minutes, but the preset `default` to its end. Where a method ran with several seeds, the table shows the mean and, in
 brackets, the smallest and the largest value. A method that is not in a table was not measured on that movie. `default`
-differs from `compact` by a longer warm start, and does the same when both have eight minutes; its lines are older than
-`compact`'s: of five frames in instead of 13, and of [estimates](estimates.md) that were worse on the fast atoms.
+differs from `compact` by a longer warm start, and does the same when both have eight minutes.
 `paper` does some fifty of its 2000 steps in eight minutes on a CPU, which teaches it nothing: it needs a GPU.
 
 - **F1** of atoms within 2.5 px of true ones, at the threshold that is best for each result; precision and recall at
