@@ -323,6 +323,18 @@ def test_frames_stay_on_their_device(architecture: str, side: int) -> None:
     assert (denoised.shape, denoised.device.type) == ((2, side, side), "meta")
 
 
+def test_a_stream_shares_the_threads_from_its_first_frame_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    monkeypatch.setattr("napari_noise2atom.inference.use_threads", used.append)
+    denoiser = FrameDenoiser(Movie(make_frames(4, 200, 200)), make_model(), "cpu", threads=2)
+    list(denoiser.stream([0]))
+    assert used == [2]
+    list(denoiser.stream(range(3)))
+    assert used[1:] == [1, 1, 1]
+    denoiser(3)
+    assert used[4:] == [2]
+
+
 def test_large_frames_are_denoised_one_by_one() -> None:
     large, small = (Movie(da.zeros((2, side, side), chunks=(1, side, side))) for side in (1200, 64))
     assert FrameDenoiser(large, make_model(), "cpu", threads=8).at_once == 1

@@ -198,31 +198,32 @@ class FrameDenoiser:
         """Yield denoised frames in the order of their numbers, several of which are computed at once."""
         numbers = [int(index) for index in indices]
         batches = [numbers[start : start + self._batch] for start in range(0, len(numbers), self._batch)]
-        # one more than at once, so that reading does not interrupt the computation
-        for frames in compute_ahead(self._many, batches, self.at_once + 1):
-            yield from frames
+        with self._counted(max(0, min(self.at_once, len(batches)) - 1)):
+            # one more than at once, so that reading does not interrupt the computation
+            for frames in compute_ahead(self._many, batches, self.at_once + 1):
+                yield from frames
 
     def _many(self, indices: list[int]) -> NDArray[np.float32]:
         windows = [self._windows(index) for index in indices]
-        with self._counted():
+        with self._counted(1):
             return self._pool.submit(self._translate, windows).result()
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _counted(self, frames: int) -> Iterator[None]:
         with self._lock:
-            self._asked += 1
+            self._asked += frames
         try:
             yield
         finally:
             with self._lock:
-                self._asked -= 1
+                self._asked -= frames
 
     def _translate(self, windows: list[list[NDArray[np.generic]]]) -> NDArray[np.float32]:
         """Apply the network; runs in the pool's threads only."""
         generator = self._generator()
         # Instance norm after instance norm amplifies rounding: bfloat16 would change the paper's result by a tenth.
         safe = not generator.needs_statistics
-        use_threads(1 if safe and self._small else max(1, self._threads // min(self.at_once, max(1, self._asked))))
+        use_threads(1 if safe and self._small else max(1, self._threads // min(self.at_once, self._asked)))
         # Converted here and not by the callers, so that there are no more such copies than threads.
         normalised = np.stack([self._model.normalisation.apply(frame) for window in windows for frame in window])
         mixed = mixed_precision(self._device, safe and self._model.settings.run.mixed_precision)
