@@ -41,19 +41,12 @@ class Seen(NamedTuple):
 class Draws:
     """Draws the images of a step's parts, normalised and on the device.
 
-    Those of a step depend on the seed, the attempt and its own number alone, so that a resumed run goes on as if it had
-    never stopped, and a GPU need not wait for them.
+    They depend on nothing but the seed, the attempt and the step's number, so that a GPU need not wait for them.
 
     Parameters
     ----------
-    settings : Settings
-        The run's.
-    patches : Patches
-        The movie's.
-    normalisation : Normalisation
-        The movie's.
-    team : Team
-        Who computes, and on which device.
+    settings, patches, normalisation, team
+        As for `napari_noise2atom.training.learner.Learner`.
     layout : memory format
         Of images.
     """
