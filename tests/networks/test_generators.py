@@ -8,6 +8,7 @@ from napari_noise2atom.networks import (
     PaperGenerator,
     build_c2s,
     build_s2c,
+    memory_layout,
     pad_to_stride,
 )
 from napari_noise2atom.networks.blocks import TransposedConv
@@ -106,6 +107,23 @@ def test_built_from_settings(architecture: str) -> None:
     assert (s2c.frames_in, s2c.noise_channels) == (3, 0)
     assert (c2s.frames_in, c2s.noise_channels) == (1, 0 if architecture == "paper" else 1)
     assert type(s2c) is type(c2s)
+
+
+def test_the_memory_layout_changes_no_result() -> None:
+    generator = PaperGenerator().double()
+    images = torch.randn(2, 1, 32, 40, dtype=torch.float64)
+    expected = generator(images)
+    generator.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(generator(images), expected)
+
+
+def test_only_a_gpu_keeps_the_channels_of_instance_norm_together() -> None:
+    paper, compact = PaperGenerator(), CompactGenerator(1, 8)
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert {memory_layout(paper, cpu), memory_layout(compact, cpu), memory_layout(compact, gpu)} == {
+        torch.channels_last
+    }
+    assert memory_layout(paper, gpu) == torch.contiguous_format
 
 
 def test_a_saturated_compact_network_still_learns() -> None:

@@ -40,14 +40,22 @@ def test_paper_splits_into_its_parts() -> None:
     torch.testing.assert_close(parts, generator(images))
 
 
-def test_instance_norm_is_torchs_own() -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_instance_norm_is_torchs_own(layout: torch.memory_format) -> None:
     norm = InstanceNorm(4)
     norm.weight.uniform_()
     norm.bias.uniform_()
-    images = torch.randn(3, 4, 16, 16) * 5 + 2
-    expected = F.instance_norm(images, weight=norm.weight, bias=norm.bias)
-    torch.testing.assert_close(norm(images), expected)
-    for one in images.split(1):
+    images = (torch.randn(3, 4, 16, 16) * 5 + 2).to(memory_format=layout)
+    with torch.enable_grad():
+        images.requires_grad_()
+        expected = F.instance_norm(images, weight=norm.weight, bias=norm.bias)
+        torch.testing.assert_close(norm(images), expected)
+        assert norm(images).is_contiguous(memory_format=layout)
+        sources = [images, norm.weight, norm.bias]
+        gradients = (torch.autograd.grad(values.pow(3).sum(), sources) for values in (norm(images), expected))
+        for found, known in zip(*gradients, strict=True):
+            torch.testing.assert_close(found, known, rtol=1e-4, atol=1e-4)
+    for one in images.detach().split(1):
         with frozen_statistics(norm, one):
             torch.testing.assert_close(norm(one), F.instance_norm(one, weight=norm.weight, bias=norm.bias))
 

@@ -5,7 +5,7 @@ from napari_noise2atom.settings import NetworkSettings
 from .compact import CompactGenerator
 from .critic import Critic
 from .device import limited_threads, mixed_precision, resolve_device, spare_threads, use_threads
-from .generator import STRIDE_PX, Generator, pad_to_stride
+from .generator import STRIDE_PX, Generator, memory_layout, pad_to_stride
 from .lowpass import LowPass
 from .norm import InstanceNorm, frozen_statistics
 from .paper import PaperGenerator
@@ -24,6 +24,7 @@ __all__ = [
     "build_s2c",
     "frozen_statistics",
     "limited_threads",
+    "memory_layout",
     "mixed_precision",
     "pad_to_stride",
     "resolve_device",

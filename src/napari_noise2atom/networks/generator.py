@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["STRIDE_PX", "Generator", "OutputConv", "SplitGenerator", "pad_to_stride"]
+__all__ = ["STRIDE_PX", "Generator", "OutputConv", "SplitGenerator", "memory_layout", "pad_to_stride"]
 
 STRIDE_PX = 8
 """Images are padded to a multiple of this side; tiles must begin on multiples of it [px]."""
@@ -51,6 +51,27 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def translate(self, images: Tensor) -> Tensor:
         """Translate images whose sides are multiples of `STRIDE_PX`."""
+
+
+def memory_layout(generator: Generator, device: torch.device) -> torch.memory_format:
+    """Return the layout in which a generator's weights and images are fast on a device.
+
+    Convolutions want the channels last. Instance norm then has to take one image after the other, which a CPU does not
+    mind; a GPU would wait for that many more operations.
+
+    Parameters
+    ----------
+    generator : Generator
+        Of either architecture.
+    device : torch.device
+        Where it will compute.
+
+    Returns
+    -------
+    torch.memory_format
+    """
+    one_by_one = generator.needs_statistics and device.type != "cpu"
+    return torch.contiguous_format if one_by_one else torch.channels_last
 
 
 class SplitGenerator(Generator):

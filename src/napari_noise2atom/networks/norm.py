@@ -36,10 +36,20 @@ class InstanceNorm(nn.Module):
         if self._measuring:
             self._frozen = self._scale_and_shift(images)
         if self._frozen is None:
-            # One channel a group is instance norm. In the channels_last layout torch's CPU kernel errs by 1e-3.
-            return F.group_norm(images, self.channels, self.weight, self.bias, self.eps)
+            return self._normalise(images)
         scale, shift = self._frozen
         return images * scale + shift
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        if images.is_contiguous():
+            # One channel a group is instance norm.
+            return F.group_norm(images, self.channels, self.weight, self.bias, self.eps)
+        # In the channels_last layout, torch's group norm takes several times as long as its batch norm of one image.
+        each = [
+            F.batch_norm(image, None, None, self.weight, self.bias, training=True, momentum=0.0, eps=self.eps)
+            for image in torch.split(images, 1)
+        ]
+        return torch.cat(each) if len(each) > 1 else each[0]
 
     def _scale_and_shift(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return what normalises the images by the statistics pooled over all of them."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_noise2atom.modelfile import Normalisation
-from napari_noise2atom.networks import LowPass, build_c2s, build_critic, build_s2c, mixed_precision
+from napari_noise2atom.networks import LowPass, build_c2s, build_critic, build_s2c, memory_layout, mixed_precision
 from napari_noise2atom.settings import Settings
 
 from .draws import Draws, Examples, Seen
@@ -80,7 +80,7 @@ class Learner:
         if warm.steps and warm.pretrained and (weights := load_pretrained(settings.network)):
             self.s2c.load_state_dict(weights)
         self.low_pass = LowPass(training.low_pass_px, training.low_pass_variance_px2)
-        layout = torch.contiguous_format if self.s2c.needs_statistics else torch.channels_last
+        layout = memory_layout(self.s2c, self.device)
         for generator in (self.s2c, self.c2s):
             generator.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         for network in (self.critic, self.low_pass):
