@@ -46,7 +46,7 @@ def test_transposed_convolution_is_torchs_own() -> None:
     torch.testing.assert_close(ours(images), theirs(images))
 
 
-@pytest.mark.parametrize("size", [(64, 64), (33, 50), (17, 8), (5, 100)])
+@pytest.mark.parametrize("size", [(64, 64), (33, 50), (17, 8), (5, 100), (8, 7)])
 @pytest.mark.parametrize(
     ("make", "largest"), [(lambda: CompactGenerator(3, 8, noise_channels=1), 1.5), (PaperGenerator, 1.0)]
 )
