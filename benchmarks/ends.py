@@ -28,8 +28,9 @@ from napari_noise2atom.trust import atom_threshold, null_movie
 
 PIECE_FRAMES, EVERY = 30, 3
 PLACES = {"first": 0, "second": 1, "third": 2, "beside a bad one": 19, "in the middle": 10}
-"""Frame of a piece, whose frame BAD is bad in one case."""
-BAD = 20
+"""Frame of a piece."""
+BAD = slice(20, 21)
+"""Of a piece that is long enough; seen by the frame beside it alone."""
 SHORT_FRAMES = 6
 """Fewer than the presets look at."""
 Piece = tuple[int, Movie]
@@ -46,7 +47,7 @@ def main() -> None:
         null = null_movie("pixel shuffle", movie, settings)
         model = pretrained(movie, settings)
         for place, frame in PLACES.items():
-            real, shuffled = (pieces(source, PIECE_FRAMES, bad=place == "beside a bad one") for source in (movie, null))
+            real, shuffled = (pieces(source, PIECE_FRAMES) for source in (movie, null))
             tell(f"{name}, frame {place}", model, real, shuffled, truth, [frame])
         for frames_in in (5, 13):
             model = trained_on_few(movie, frames_in, options.minutes)
@@ -68,12 +69,11 @@ def trained_on_few(movie: Movie, frames_in: int, minutes: float) -> TrainedModel
     return train_to_end(short, settings, lambda share: None)
 
 
-def pieces(movie: Movie, frames: int, *, bad: bool = False) -> Iterator[Piece]:
+def pieces(movie: Movie, frames: int) -> Iterator[Piece]:
     """Yield pieces of a movie, each with the number of its first frame."""
     for start in range(0, len(movie) - frames, EVERY):
         data = np.array(movie.data[start : start + frames], np.float32)
-        if bad:
-            data[BAD] = np.nan
+        data[BAD] = np.nan
         yield start, movie.with_data(data)
 
 
