@@ -27,7 +27,8 @@ This page is written by `python benchmarks/speed.py`. What was not measured is c
 - The **matrix rate** is that of a product of two large square matrices, float32 on a CPU, bfloat16 on a GPU. A share of
   it counts the operations that the mathematics need: a multiplication and an addition are two, those with padding and
   those that are done twice are none. Both presets train in bfloat16 where the processor multiplies such numbers, and
-  `compact` is applied so: on a CPU, whose shares are still of the float32 rate, more than 100 % is possible.
+  `compact` is applied so: on a CPU, whose shares are still of the float32 rate, more than 100 % is possible. `paper` is
+  applied in float32, on a GPU in float16.
 
 Both sides run in one process, are warmed up, and are timed in turn; each row has a process of its own. The table shows
 the median of all repeats, and as spread the smallest and the largest value; how many times as fast, is found in each

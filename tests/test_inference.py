@@ -226,6 +226,16 @@ def test_mixed_precision_is_near_and_keeps_grey_values() -> None:
     assert float((mixed - full).std()) < 0.03 * float(full.std())
 
 
+def test_papers_network_in_float16_is_near_and_survives_huge_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, frames = make_model("paper", 1), make_frames(2, 32, 32)
+    frames[1, 8, 8] = 1e12
+    exact = run(Movie(frames), in_float32(model))
+    monkeypatch.setattr("napari_noise2atom.networks.device._multiplies", lambda device, kind: True)
+    mixed = run(Movie(frames), model)
+    assert 0 < float((mixed - exact)[0].std()) < 0.05 * float(exact[0].std())
+    np.testing.assert_array_equal(mixed[1], exact[1])
+
+
 def test_reference_crops_cover_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     shapes: list[tuple[int, ...]] = []
 

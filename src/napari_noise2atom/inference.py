@@ -223,15 +223,19 @@ class FrameDenoiser:
         """Apply the network; runs in the pool's threads only."""
         generator = self._generator()
         # Instance norm after instance norm amplifies rounding: bfloat16 would change the paper's result by a tenth.
-        safe = not generator.needs_statistics
-        use_threads(1 if safe and self._small else max(1, self._threads // min(self.at_once, self._asked)))
+        fine = generator.needs_statistics
+        use_threads(max(1, self._threads // min(self.at_once, self._asked)) if fine or not self._small else 1)
         # Converted here and not by the callers, so that there are no more such copies than threads.
         normalised = np.stack([self._model.normalisation.apply(frame) for window in windows for frame in window])
-        mixed = mixed_precision(self._device, safe and self._model.settings.run.mixed_precision)
+        mixed = mixed_precision(self._device, self._model.settings.run.mixed_precision, fine=fine)
         try:
-            with torch.inference_mode(), mixed:
+            with torch.inference_mode():
                 frames = torch.from_numpy(normalised.reshape(len(windows), -1, *normalised.shape[1:])).to(self._device)
-                return translate_windows(generator, frames, self._tile_px).float().cpu().numpy()
+                with mixed:
+                    translated = translate_windows(generator, frames, self._tile_px)
+                if fine and not translated.isfinite().all():  # too large a number for float16
+                    translated = translate_windows(generator, frames, self._tile_px)
+                return translated.float().cpu().numpy()
         except torch.OutOfMemoryError as error:
             raise MemoryError(
                 f"{self._device} has too little memory for tiles of {self._tile_px} px; "

@@ -248,7 +248,7 @@ class RunSettings(_Group):
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0 means all cores, in napari all but one."""
     mixed_precision: bool = True
-    """Multiply in bfloat16 where the processor or GPU is built for it: faster, with slight rounding."""
+    """Multiply in 16 bits where the processor or GPU is built for it: faster, with slight rounding."""
     max_minutes: NonNegative = 0.0
     """End after this time with the best model so far; 0 means no limit [min]."""
     checkpoint_every_s: Positive = 60.0

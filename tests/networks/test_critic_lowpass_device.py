@@ -4,6 +4,7 @@ import scipy.ndimage
 import torch
 
 from napari_noise2atom.networks import Critic, LowPass, build_critic, mixed_precision, resolve_device, use_threads
+from napari_noise2atom.networks.device import _multiplies
 from napari_noise2atom.settings import NetworkSettings
 
 
@@ -102,6 +103,18 @@ def test_bfloat16_only_where_it_is_fast(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert mixed_precision(torch.device(device))._enabled == expected
     assert not mixed_precision(torch.device(device), wanted=False)._enabled
+    assert not mixed_precision(torch.device(device), fine=True)._enabled
+
+
+@pytest.mark.parametrize(
+    ("capability", "coarse", "fine"), [((6, 1), False, False), ((7, 5), False, True), ((9, 0), True, True)]
+)
+def test_16_bits_on_gpus_that_multiply_them(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], coarse: bool, fine: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert _multiplies(torch.device("cuda"), torch.bfloat16) == coarse
+    assert _multiplies(torch.device("cuda"), torch.float16) == fine
 
 
 def test_the_critics_scores_are_not_rounded() -> None:
