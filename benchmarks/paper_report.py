@@ -26,8 +26,7 @@ those of [Quality](quality.md).
 The preset `paper` takes days without a GPU and was not measured here. These trainings stand beside each other:
 
 - **preset compact**: as `noise2atom train` used it on the day below, a warm start on simulated pairs, then at most
-  {cycle} steps of the cycle. In the pictures of fig. 5 and 6 the warm start began with random weights (F1 0.849 and
-  0.904) instead of [pretrained ones](method.md#deviations-from-the-paper).
+  {cycle} steps of the cycle.
 - **the cycle alone**: the same without the warm start, {alone} steps. Simulated pairs and hidden pixels still take part
   in the cycle.
 - **the paper's losses**: the cycle alone without anything else that is not in the paper: no pairs, no hidden pixels,
@@ -63,9 +62,9 @@ pixels. With 100 images it is 0.69, and two consecutive frames show the same ato
 **Here:** the movie *low dose*. The network is trained on that many frames of the movie, drawn at random, and then
 denoises all 120; two frames were added to the paper's numbers. The paper does not say how long it trained each time;
 here, few frames are shown more often, so that the number of steps is about the same. With the preset compact, each of
-these frames is seen with its four neighbours, and the warm start learns from what the
-[whole movie tells](estimates.md), whatever the number of frames. The paper's losses see single frames; width and
-number of the spots in clean images come from the whole movie.
+these frames is seen with its neighbours, and the warm start learns from what the [whole movie tells](estimates.md),
+whatever the number of frames. The paper's losses see single frames; width and number of the spots in clean images come
+from the whole movie.
 """,
     "background": """
 **The paper:** with too much background, one training in ten ended with a reverted mapping: atoms came out dark, the
@@ -243,9 +242,9 @@ def compared(by_frames: dict[int, list[Cell]], recipe: str) -> str:
     gain = f1[1] - f1[0]
     same = f"F1 stays the same within {SAME_F1}"
     verdict = "more frames help" if gain > SAME_F1 else "fewer frames do better" if gain < -SAME_F1 else same
-    title = label({"recipe": recipe, "sampled_frames": 120, "guards": True})
+    title = label({"recipe": recipe, "sampled_frames": few, "guards": True})
     return (
-        f"{title[0].upper()}{title[1:]}, {few} frames → {many} frames: F1 {f1[0]:.3f} → {f1[1]:.3f}, "
+        f"{title[0].upper()}{title[1:]} → {many} frames: F1 {f1[0]:.3f} → {f1[1]:.3f}, "
         f"CSS {css[0]:.3f} → {css[1]:.3f}, false atoms per frame {false[0]:.2f} → {false[1]:.2f}: {verdict}."
     )
 
