@@ -10,7 +10,8 @@ from qtpy.QtCore import QCoreApplication, QEvent, QObject
 from scripted import TIMEOUT_S, Script, finished, started, step
 
 from napari_noise2atom.events import Command, Paused
-from napari_noise2atom.widgets.jobs import BackgroundJob, CancelledError, JobError, State, StreamJob, end_all, in_words
+from napari_noise2atom.widgets.jobs import BackgroundJob, CancelledError, State, StreamJob
+from napari_noise2atom.widgets.threads import JobError, end_all, in_words
 
 MS = 1000 * TIMEOUT_S
 

@@ -35,11 +35,12 @@ from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import CompareSettings
 
 from .form import SettingsForm
-from .jobs import BackgroundJob, Events, JobError, State, StreamJob, Wanted
+from .jobs import BackgroundJob, Events, State, StreamJob, Wanted
 from .layers import add_result, current_frame, show_frame
 from .plots import MethodsPlot
 from .score_table import ScoreTable
 from .section import wrapped
+from .threads import JobError
 from .workspace import Workspace
 
 __all__ = ["CompareStep"]

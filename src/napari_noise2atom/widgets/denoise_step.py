@@ -18,10 +18,11 @@ from napari_noise2atom.movie import Movie
 from napari_noise2atom.simulate.clean import lost_width_px
 
 from .files import ask_where_to_save
-from .jobs import BackgroundJob, Wanted, in_words
+from .jobs import BackgroundJob, Wanted
 from .layers import LiveLayer, add_result, contrast_of, current_frame, show_frame
 from .plots import CssPlot
 from .section import wrapped
+from .threads import in_words
 from .workspace import Workspace
 
 __all__ = ["DenoiseStep", "Result"]

@@ -7,61 +7,25 @@ napari's workers are not used: they swallow a RuntimeError, which is what torch 
 without its end when the window is closed.
 """
 
-import atexit
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
-from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_noise2atom.events import Command, Paused
 
-__all__ = [
-    "READ_MS",
-    "BackgroundJob",
-    "CancelledError",
-    "JobError",
-    "State",
-    "StreamJob",
-    "Wanted",
-    "end_all",
-    "in_words",
-]
+from .threads import Outcome, outcome_of, start_thread
+
+__all__ = ["READ_MS", "BackgroundJob", "CancelledError", "State", "StreamJob", "Wanted"]
 
 Events = Generator[Any, Command | None, Any]
 """What a training and a comparison are: they tell how far they are, are sent wishes, and return their result."""
 READ_MS = 20
 """How often what threads tell is looked at."""
-ENDS_JOBS = "napari-noise2atom ends its jobs"
-"""Property of the application that is told once to do so."""
-LAST_STEP_S = 30.0
-"""How long quitting waits for the last step, and a training's checkpoint."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Outcome:
-    """The last note of a thread."""
-
-    result: Any = None
-    problem: str = ""
-
-
-class JobError(Exception):
-    """What went wrong, in one sentence for the user."""
-
-
-def in_words(error: BaseException) -> str:
-    """Say in one sentence what went wrong, and for memory what to do."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
-        return f"There was too little memory: choose smaller batches or crops, or the device cpu ({text})."
-    if isinstance(error, ValueError | OSError | JobError):
-        return text
-    return f"{type(error).__name__}: {text}"
 
 
 class State(Enum):
@@ -105,14 +69,6 @@ def _follow(start: Callable[[], Events], wishes: _Wishes, tell: Callable[[Any], 
             if isinstance(event, Paused):
                 wishes.go.wait()
             command = wishes.command()
-
-
-def _outcome(work: Callable[[], Any]) -> _Outcome:
-    """Return a function's result or what went wrong; nothing is raised, or nobody would know of the end."""
-    try:
-        return _Outcome(work())
-    except BaseException as error:
-        return _Outcome(problem=in_words(error))
 
 
 class StreamJob(QObject):
@@ -168,11 +124,11 @@ class StreamJob(QObject):
         self._runs[:], self._notes = [wishes], notes
 
         def run() -> None:
-            notes.append(_outcome(lambda: _follow(events, wishes, notes.append)))
+            notes.append(outcome_of(lambda: _follow(events, wishes, notes.append)))
 
         self._enter(State.RUNNING)
         self._timer.start()
-        self._over = _start(run, wishes.end)
+        self._over = start_thread(run, wishes.end)
 
     def pause(self) -> None:
         """Interrupt a training within a step; a checkpoint is kept."""
@@ -210,7 +166,7 @@ class StreamJob(QObject):
         notes = self._notes
         while notes:
             match notes.popleft():
-                case _Outcome(result, problem):
+                case Outcome(result, problem):
                     self._finish(result, problem)
                 case event:
                     self.told.emit(event)
@@ -222,47 +178,6 @@ class StreamJob(QObject):
             self.failed.emit(problem)
         else:
             self.finished.emit(model)
-
-
-class _Thread(NamedTuple):
-    """A thread at work."""
-
-    end: Callable[[], None]
-    over: threading.Event
-
-
-_AT_WORK: set[_Thread] = set()
-
-
-def _start(work: Callable[[], None], end: Callable[[], None]) -> threading.Event:
-    """Work in a thread; return what is set when it is over. A program that ends before wishes its end and waits."""
-    thread = _Thread(end, threading.Event())
-
-    def run() -> None:
-        try:
-            work()
-        finally:
-            _AT_WORK.discard(thread)
-            thread.over.set()
-
-    _AT_WORK.add(thread)
-    application = QCoreApplication.instance()
-    if application is not None and not application.property(ENDS_JOBS):
-        application.setProperty(ENDS_JOBS, True)
-        application.aboutToQuit.connect(end_all)
-    # a daemon, so that one that does not end cannot keep the program from ending
-    threading.Thread(target=run, name="job", daemon=True).start()
-    return thread.over
-
-
-@atexit.register
-def end_all() -> None:
-    """End what is at work: a training keeps a checkpoint, what is half written is taken away."""
-    threads = [*_AT_WORK]
-    for thread in threads:
-        thread.end()
-    for thread in threads:
-        thread.over.wait(LAST_STEP_S)
 
 
 class BackgroundJob(QObject):
@@ -294,10 +209,10 @@ class BackgroundJob(QObject):
         wanted.value = True
 
         def work_and_tell() -> None:
-            wanted.outcome = _outcome(lambda: work(wanted))
+            wanted.outcome = outcome_of(lambda: work(wanted))
 
         self._timer.start()
-        _start(work_and_tell, wanted.end)
+        start_thread(work_and_tell, wanted.end)
 
     def cancel(self) -> None:
         """Want nothing any more."""
@@ -331,7 +246,7 @@ class Wanted:
         self.value = False
         self.told: tuple[int, int] | None = None
         """The newest progress that nobody has read."""
-        self.outcome: _Outcome | None = None
+        self.outcome: Outcome | None = None
 
     def __bool__(self) -> bool:
         return self.value

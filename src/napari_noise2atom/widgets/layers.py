@@ -16,7 +16,8 @@ from napari_noise2atom.browsing import BackgroundFrames, BrowsedArray
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.trust import Atoms
 
-from .jobs import READ_MS, in_words
+from .jobs import READ_MS
+from .threads import in_words
 
 __all__ = [
     "LiveLayer",
