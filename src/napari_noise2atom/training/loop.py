@@ -6,7 +6,6 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from napari_noise2atom.events import (
     Alarm,
@@ -25,6 +24,7 @@ from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import limited_threads
 from napari_noise2atom.settings import Settings
 
+from .best import Best
 from .guards import find_failure, find_gradient
 from .leader import LeadingLearner, leading
 from .learner import NonFiniteLossError
@@ -32,7 +32,7 @@ from .pace import Pace
 from .parts import Team
 from .patches import Patches, measure_normalisation
 from .previews import MOST_FRAMES, Previews
-from .probe import Probe, ProbeScores
+from .probe import Probe
 from .processes import joined
 from .runfolder import Progress, RunFolder
 from .sampling import probe_frames, sample_patches
@@ -134,8 +134,7 @@ class _Session:
         self.previews = Previews(movie, self.probe, self.normalisation, frames_in, shown)
         self.learner = self._fresh_learner(0)
         self.progress = Progress([*movie.shape, self.normalisation.low, self.normalisation.high])
-        self.best: dict[str, Tensor] | None = None
-        self.good: dict[str, Tensor] | None = None
+        self.best = Best(self.progress)
         self.stopped = False
         self.told: set[str] = set()
         self.pace = self._fresh_pace()
@@ -167,9 +166,9 @@ class _Session:
             raise ValueError(
                 f"{self.folder.path} was trained with another network; resume it with its own settings"
             ) from error
-        self.best = best or None
+        self.best = Best(self.progress, best or None)
         if not self.progress.best_failed:
-            self._keep_state()
+            self.best.keep_state(self.learner)
 
     def stream(self) -> Stream:
         """Yield all events of the training."""
@@ -181,7 +180,7 @@ class _Session:
         if self.bad:
             yield from self._alarm("bad frames", f"left out: {_list(self.bad)} hold NaN, inf or a single grey value")
         yield from self._steps()
-        if self.best is None or self.progress.best_step != self.progress.step:
+        if self.best.weights is None or self.progress.best_step != self.progress.step:
             yield from self._score()
         self.save()
         if self.folder is not None:
@@ -245,9 +244,7 @@ class _Session:
         """Score the averaged weights; keep them if they are the best, raise alarms if they are bad."""
         scores = self.probe.score(self.learner.average)
         failure = find_failure(scores)
-        best = self._is_best(scores, failed=failure is not None)
-        if best:
-            self._keep(scores, failed=failure is not None)
+        best = self.best.offer(self.learner, scores, self.pace.stage, failed=failure is not None)
         self.pace.count()
         yield from self._emit(self._log(Score(self.progress.step, scores.values, best)))
         if self.folder is not None:
@@ -263,30 +260,6 @@ class _Session:
         """Whether a blank or inverted result is a failure."""
         return self.progress.step >= YOUNG_STEPS[self.pace.stage]
 
-    def _is_best(self, scores: ProbeScores, *, failed: bool) -> bool:
-        # In the warm start the truth is known and the learning rate falls: the newest model is the best, while the
-        # quality on a few frames swings, and prefers wide spots to narrow ones.
-        progress = self.progress
-        if self.best is None or (progress.best_failed and not failed):
-            return True
-        better = self.pace.stage == "warm start" or scores.values["quality"] > progress.best_scores["quality"]
-        return failed == progress.best_failed and better
-
-    def _keep(self, scores: ProbeScores, *, failed: bool) -> None:
-        progress = self.progress
-        weights = self.learner.weights()
-        if not all(bool(weight.isfinite().all()) for weight in weights.values()):
-            return
-        self.best = weights
-        progress.best_step, progress.best_scores, progress.best_failed = progress.step, scores.values, failed
-        if not failed:
-            self._keep_state()
-
-    def _keep_state(self) -> None:
-        """Remember to what a repair goes back."""
-        if self.settings.training.guards:
-            self.good = {name: tensor.clone() for name, tensor in self.learner.state().items()}
-
     def _react(self, kind: str, message: str) -> Stream:
         """Repair a useless mapping: go back to the best state, or to the start, with other random numbers."""
         if not self.settings.training.guards:
@@ -299,15 +272,15 @@ class _Session:
     def _go_back(self, kind: str, message: str) -> Stream:
         self.progress.repairs += 1
         self.repair()
-        back = "the last good state" if self.good else "a fresh start"
+        back = "the last good state" if self.best.state else "a fresh start"
         yield from self._alarm(kind, f"{message}; repaired: training goes on from {back}")
 
     def repair(self) -> None:
         """Go back to the last good state, or begin afresh; random numbers are new in both cases."""
         self.progress.attempt += 1
         self.learner = self._fresh_learner(self.progress.attempt)
-        if self.good is not None:
-            self.learner.restore(self.good)
+        if self.best.state is not None:
+            self.learner.restore(self.best.state)
 
     def _non_finite(self, message: str, failures: int) -> Stream:
         """Leave out a step whose loss is not finite; if one follows the other, go back."""
@@ -339,12 +312,12 @@ class _Session:
     def save(self) -> None:
         """Write a checkpoint, if there is a folder and anything to be kept."""
         if self.folder is not None and self.progress.step:
-            best = self.model() if self.best is not None else None
+            best = self.model() if self.best.weights is not None else None
             self.folder.save(self.learner.state(), best, self.progress)
 
     def model(self) -> TrainedModel:
         """Return the best model."""
-        assert self.best is not None
+        assert self.best.weights is not None
         scores = {f"score {name}": value for name, value in self.progress.best_scores.items()}
         provenance: dict[str, str | float | int] = {
             "movie": self.movie.name,
@@ -357,7 +330,7 @@ class _Session:
             "torch": torch.__version__,
             **scores,
         }
-        return TrainedModel(self.settings, self.best, self.normalisation, self.movie.pixel_size_nm, provenance)
+        return TrainedModel(self.settings, self.best.weights, self.normalisation, self.movie.pixel_size_nm, provenance)
 
 
 def _list(numbers: tuple[int, ...]) -> str:
