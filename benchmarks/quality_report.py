@@ -106,7 +106,7 @@ def bound_line(movie: str) -> str:
 
 
 def wedge_line(movie: str, by_method: dict[str, list[dict[str, Any]]]) -> str:
-    if movie != "wedge":
+    if not movie.endswith("wedge"):
         return ""
     halves = [
         f"{METHODS[name].title} {np.mean([c['scores']['false_left'] for c in cells]):.2f} and "

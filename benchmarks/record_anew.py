@@ -1,0 +1,88 @@
+"""Record a movie of known truth anew under other conditions: a wedge, fast atoms, other doses.
+
+    python benchmarks/record_anew.py FOLDER -o PLACE
+
+FOLDER holds a truth.npz; PLACE gets a folder like it, with noisy.tif and truth.npz, for each condition. `quality.py`
+takes their names. So methods meet atoms and films that this package has not simulated, in more than one movie.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from quality_movies import DETECTOR
+from scipy.ndimage import binary_dilation
+
+from napari_noise2atom.io import write_movie
+from napari_noise2atom.metrics import load_truth
+from napari_noise2atom.movie import Movie
+from napari_noise2atom.simulate.detector import record
+from napari_noise2atom.simulate.noisy import SimulatedMovie
+
+FRAMES_PER_S = 15
+WEDGE = 0.5, 4.0
+"""Thickness of the film at both edges, relative to what it was."""
+EVERY = 6
+"""Frames that fast atoms skip."""
+SEEN_ATOMS = 1.6
+"""A film is not brighter than so many times its median; atoms that hardly moved are."""
+MARGIN_PX = 6
+ELSEWHERE_PX = 50, 60
+"""From where the film below such atoms is taken."""
+
+Clean = NDArray[np.float32]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--output", "-o", type=Path, required=True)
+    options = parser.parse_args()
+    truth = load_truth(options.folder / "truth.npz")
+    for number, (condition, change) in enumerate(CONDITIONS.items(), start=1):
+        clean, order = change(np.asarray(truth.clean, np.float32))
+        rng = np.random.default_rng(number)
+        name = f"{options.folder.name}_{condition}"
+        noisy = np.stack([record(frame, DETECTOR, rng) for frame in clean]).astype(np.uint16)
+        movie = Movie(noisy, truth.pixel_size_nm, 1 / FRAMES_PER_S, name=name)
+        place = options.output / name
+        place.mkdir(parents=True, exist_ok=True)
+        write_movie(movie, place / "noisy.tif")
+        SimulatedMovie(movie, clean, truth.positions[order]).save_truth(place / "truth.npz")
+        print(f"{place}: {clean.mean():.3f} electrons per pixel")
+
+
+def wedge(clean: Clean) -> tuple[Clean, NDArray[np.intp]]:
+    """Make the film a wedge; atoms stay as they are."""
+    film = film_of(clean)
+    ramp = np.linspace(*WEDGE, clean.shape[2], dtype=np.float32)
+    return clean + (ramp - 1) * film, np.arange(len(clean))
+
+
+def film_of(clean: Clean) -> Clean:
+    """Return what is always there but atoms."""
+    film = np.percentile(clean, 5, axis=0).astype(np.float32)
+    atoms = binary_dilation(film > SEEN_ATOMS * np.median(film), iterations=MARGIN_PX)
+    return np.where(atoms, np.roll(film, ELSEWHERE_PX, (0, 1)), film)
+
+
+def fast(clean: Clean) -> tuple[Clean, NDArray[np.intp]]:
+    """Let atoms move so many times as fast: forwards through each sixth frame, back through those beside them, …"""
+    rows = [np.arange(first, len(clean), EVERY)[:: -1 if first % 2 else 1] for first in range(EVERY)]
+    order = np.concatenate(rows)
+    return clean[order], order
+
+
+def at_dose(share: float) -> Callable[[Clean], tuple[Clean, NDArray[np.intp]]]:
+    """Return what changes the dose."""
+    return lambda clean: (np.float32(share) * clean, np.arange(len(clean)))
+
+
+CONDITIONS = {"wedge": wedge, "fast": fast, "low_dose": at_dose(0.4), "high_dose": at_dose(5.0)}
+"""By the end of the folder's name."""
+
+
+if __name__ == "__main__":
+    main()
