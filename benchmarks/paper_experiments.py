@@ -9,7 +9,6 @@ import argparse
 import csv
 import json
 import os
-import platform
 import tempfile
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import processor
 from paper_pictures import WINDOW_STEPS, case_of, stem
 from paper_report import write_page
 from quality import RESULTS, TRUTH, cells, false_in_halves
@@ -194,7 +194,7 @@ def conditions(options: argparse.Namespace) -> dict[str, Any]:
         "minutes": options.minutes,
         "threads": options.threads,
         "load": round(os.getloadavg()[0], 1),
-        "machine": f"{platform.machine()}, torch {torch.__version__}",
+        "machine": f"{processor()}, torch {torch.__version__}",
         "date": date.today().isoformat(),
     }
 

@@ -8,7 +8,6 @@ takes hours; --movies, --methods and --seeds choose parts of it.
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import processor
 from quality_movies import MOVIES
 from quality_report import write_report
 
@@ -118,7 +118,7 @@ def run_cell(name: str, method: str, seed: str, options: argparse.Namespace) -> 
         "minutes": options.minutes,
         "threads": options.threads,
         "load": round(os.getloadavg()[0], 1),
-        "machine": f"{platform.machine()}, torch {torch.__version__}",
+        "machine": f"{processor()}, torch {torch.__version__}",
         "date": date.today().isoformat(),
     }
 

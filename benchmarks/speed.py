@@ -11,7 +11,6 @@ The computer should have nothing else to do; what others took of it is kept with
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 from datetime import date
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import processor
 from speed_check import check_port
 from speed_report import PAGE, goal_of, read_lines, write_report
 from speed_rows import CPU_ONLY, GPU_ONLY, NOT_QUICK, ONE_THREAD, ROWS
@@ -123,15 +123,6 @@ def measure(options: argparse.Namespace) -> None:
     for result in results:
         line = result.line() | {"goal": goal_of(result.name, bench.device)} | conditions
         print(json.dumps(line, ensure_ascii=False))
-
-
-def processor() -> str:
-    """Return the name of the processor, as well as the system knows it, and its cores."""
-    information = Path("/proc/cpuinfo")
-    text = information.read_text() if information.exists() else ""
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name} with {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores"
 
 
 if __name__ == "__main__":
