@@ -323,6 +323,23 @@ def test_batches_are_their_frames(architecture: str, size: tuple[int, int]) -> N
     np.testing.assert_allclose(batches, run(movie, model, 6, 0, 1, 2, 2, 3, 5), atol=1e-4)
 
 
+def test_batches_are_as_large_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    movie, model = Movie(make_frames(7)), make_model()
+    expected, done = run(movie, model), []
+
+    def small(generator: Generator, windows: torch.Tensor, tile_px: int) -> torch.Tensor:
+        if len(windows) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        done.append(len(windows))
+        return translate_windows(generator, windows, tile_px)
+
+    monkeypatch.setattr("napari_noise2atom.inference.translate_windows", small)
+    denoiser = FrameDenoiser(movie, model, "cpu", threads=1)
+    denoiser._batch = 7
+    np.testing.assert_allclose(np.stack(list(denoiser.stream(range(7)))), expected, atol=1e-4)
+    assert done == [1, 2, 2, 2]
+
+
 @pytest.mark.parametrize("architecture", ["compact", "paper"])
 @pytest.mark.parametrize("side", [40, 150])
 def test_frames_stay_on_their_device(architecture: str, side: int) -> None:

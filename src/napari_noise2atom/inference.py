@@ -220,7 +220,20 @@ class FrameDenoiser:
                 self._asked -= frames
 
     def _translate(self, windows: list[list[NDArray[np.generic]]]) -> NDArray[np.float32]:
-        """Apply the network; runs in the pool's threads only."""
+        """Apply the network to so many windows at once as there is memory for; runs in the pool's threads only."""
+        try:
+            return self._translate_at_once(windows)
+        except torch.OutOfMemoryError as error:
+            if len(windows) == 1:
+                raise MemoryError(
+                    f"{self._device} has too little memory for tiles of {self._tile_px} px; "
+                    "choose smaller tiles or the device cpu"
+                ) from error
+        # Only here is free again what the attempt held.
+        half = len(windows) // 2
+        return np.concatenate([self._translate(part) for part in (windows[:half], windows[half:])])
+
+    def _translate_at_once(self, windows: list[list[NDArray[np.generic]]]) -> NDArray[np.float32]:
         generator = self._generator()
         # Instance norm after instance norm amplifies rounding: bfloat16 would change the paper's result by a tenth.
         fine = generator.needs_statistics
@@ -228,19 +241,13 @@ class FrameDenoiser:
         # Converted here and not by the callers, so that there are no more such copies than threads.
         normalised = np.stack([self._model.normalisation.apply(frame) for window in windows for frame in window])
         mixed = mixed_precision(self._device, self._model.settings.run.mixed_precision, fine=fine)
-        try:
-            with torch.inference_mode():
-                frames = torch.from_numpy(normalised.reshape(len(windows), -1, *normalised.shape[1:])).to(self._device)
-                with mixed:
-                    translated = translate_windows(generator, frames, self._tile_px)
-                if fine and not translated.isfinite().all():  # too large a number for float16
-                    translated = translate_windows(generator, frames, self._tile_px)
-                return translated.float().cpu().numpy()
-        except torch.OutOfMemoryError as error:
-            raise MemoryError(
-                f"{self._device} has too little memory for tiles of {self._tile_px} px; "
-                "choose smaller tiles or the device cpu"
-            ) from error
+        with torch.inference_mode():
+            frames = torch.from_numpy(normalised.reshape(len(windows), -1, *normalised.shape[1:])).to(self._device)
+            with mixed:
+                translated = translate_windows(generator, frames, self._tile_px)
+            if fine and not translated.isfinite().all():  # too large a number for float16
+                translated = translate_windows(generator, frames, self._tile_px)
+            return translated.float().cpu().numpy()
 
     def _generator(self) -> Generator:
         """Return the network of the calling thread."""
