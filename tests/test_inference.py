@@ -323,6 +323,20 @@ def test_batches_are_their_frames(architecture: str, size: tuple[int, int]) -> N
     np.testing.assert_allclose(batches, run(movie, model, 6, 0, 1, 2, 2, 3, 5), atol=1e-4)
 
 
+def test_a_batch_sends_each_frame_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent, apply = [], Normalisation.apply
+
+    def spy(normalisation: Normalisation, grey: NDArray[np.generic]) -> NDArray[np.float32]:
+        sent.append(len(grey))
+        return apply(normalisation, grey)
+
+    monkeypatch.setattr(Normalisation, "apply", spy)
+    denoiser = FrameDenoiser(Movie(make_frames(12)), make_model(), "cpu", threads=1)
+    denoiser._batch = 4
+    list(denoiser.stream(range(2, 10)))
+    assert sent == [8, 8]
+
+
 def test_batches_are_as_large_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     movie, model = Movie(make_frames(7)), make_model()
     expected, done = run(movie, model), []

@@ -238,16 +238,26 @@ class FrameDenoiser:
         # Instance norm after instance norm amplifies rounding: bfloat16 would change the paper's result by a tenth.
         fine = generator.needs_statistics
         use_threads(max(1, self._threads // min(self.at_once, self._asked)) if fine or not self._small else 1)
-        # Converted here and not by the callers, so that there are no more such copies than threads.
-        normalised = np.stack([self._model.normalisation.apply(frame) for window in windows for frame in window])
         mixed = mixed_precision(self._device, self._model.settings.run.mixed_precision, fine=fine)
         with torch.inference_mode():
-            frames = torch.from_numpy(normalised.reshape(len(windows), -1, *normalised.shape[1:])).to(self._device)
+            # Converted here and not by the callers, so that there are no more such copies than threads.
+            frames = self._normalised(windows)
             with mixed:
                 translated = translate_windows(generator, frames, self._tile_px)
             if fine and not translated.isfinite().all():  # too large a number for float16
                 translated = translate_windows(generator, frames, self._tile_px)
             return translated.float().cpu().numpy()
+
+    def _normalised(self, windows: list[list[NDArray[np.generic]]]) -> Tensor:
+        """Return windows on the device, shape (n, frames_in, y, x); a frame that is in several of them is sent once."""
+        frames = [frame for window in windows for frame in window]
+        different = {id(frame): frame for frame in frames}
+        normalised = self._model.normalisation.apply(np.stack([*different.values()]))
+        there = torch.from_numpy(normalised).to(self._device)
+        if len(different) < len(frames):
+            numbers = {key: number for number, key in enumerate(different)}
+            there = there[[numbers[id(frame)] for frame in frames]]
+        return there.reshape(len(windows), -1, *there.shape[1:])
 
     def _generator(self) -> Generator:
         """Return the network of the calling thread."""

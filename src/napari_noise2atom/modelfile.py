@@ -64,7 +64,11 @@ class Normalisation:
 
     def apply(self, grey: NDArray[np.generic]) -> NDArray[np.float32]:
         """Map grey values of any shape to about [-1, 1]."""
-        return (grey.astype(np.float32) - np.float32(self.low)) * np.float32(2 / (self.high - self.low)) - np.float32(1)
+        values = grey.astype(np.float32)
+        values -= np.float32(self.low)
+        values *= np.float32(2 / (self.high - self.low))
+        values -= np.float32(1)
+        return values
 
 
 @dataclass(frozen=True, eq=False)

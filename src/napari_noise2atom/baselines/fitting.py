@@ -138,7 +138,7 @@ def translate_movie(
     margin = min(MARGIN_PX, movie.shape[1] - 1)
     with torch.inference_mode():
         for index in range(len(movie)):
-            window = torch.from_numpy(np.stack([normalisation.apply(frame) for frame in windows(index)]))
+            window = torch.from_numpy(normalisation.apply(np.stack(windows(index))))
             framed = F.pad(window[None].to(device), (0, 0, margin, margin), mode="reflect")
             result = translate_tiled(network, framed, TILE_PX)[0, 0, margin : margin + movie.shape[1]]
             translated[index] = result.cpu().numpy()
