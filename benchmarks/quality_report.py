@@ -15,12 +15,16 @@ HEAD = """\
 # Quality on movies of known truth
 
 This page is written by `python benchmarks/quality.py`. The movies are simulated (`benchmarks/quality_movies.py`),
-except those named `pt_on_carbon`, which are physically simulated (multislice) and not part of this repository; 120
-frames of 128 × 128 px, the sample movie 64. Every method runs in a process of its own, trained ones for at most eight
-minutes, but the preset `default` to its end. Where a method ran with several seeds, the table shows the mean and, in
-brackets, the smallest and the largest value. A method that is not in a table was not measured on that movie. `default`
-differs from `compact` by a longer warm start, and does the same when both have eight minutes.
-`paper` does some fifty of its 2000 steps in eight minutes on a CPU, which teaches it nothing: it needs a GPU.
+except those named `pt_on_carbon`, which are physically simulated (multislice) and not part of this repository.
+`pt_on_carbon_wedge`, on a film that grows eight times as thick from left to right, and `pt_on_carbon_fast`, whose atoms
+move six times as fast, are recorded anew from its clean frames (`benchmarks/record_anew.py`). All have 120 frames of
+128 × 128 px, the sample movie 64.
+
+Every method runs in a process of its own, trained ones for at most eight minutes, but the preset `default` to its end.
+Where a method ran with several seeds, the table shows the mean and, in brackets, the smallest and the largest value. A
+method that is not in a table was not measured on that movie. `default` differs from `compact` by a longer warm start,
+and does the same when both have eight minutes. `paper` does some fifty of its 2000 steps in eight minutes on a CPU,
+which teaches it nothing: it needs a GPU.
 
 - **F1** of atoms within 2.5 px of true ones, at the threshold that is best for each result; precision and recall at
   the same threshold. **Gap closed** is the share of the difference between the raw frames' F1 and the clean movie's
