@@ -25,11 +25,15 @@ from napari_noise2atom.settings import Settings, preset
 from napari_noise2atom.simulate.clean import lost_width_px
 from napari_noise2atom.trust import Atoms, atom_threshold, measure_atoms, measure_residual, noise_test, null_movie
 from napari_noise2atom.trust.confidence import Denoise
+from napari_noise2atom.trust.noisetest import spread_frames
+from napari_noise2atom.trust.nulls import shuffle_segments
 from napari_noise2atom.trust.residual import LAGS_PX, autocovariance
 
 LOW_THRESHOLD = 0.03
 """One that lets noise through."""
 LASTING_FRAMES = 5
+SEGMENTS_PX = (1, 2, 4, 8, 16, 32, 64)
+TESTED_FRAMES = 40
 NEAR_PX, FAR_PX = 2.5, 5.0
 
 
@@ -44,6 +48,7 @@ def main() -> None:
         denoised = movie.with_data(np.asarray(model(movie).data))
         thresholds(denoised, movie, truth, settings)
         noise(movie, model, denoised, truth, settings)
+        segments(movie, model, settings)
         atoms = measure_atoms(movie, model, settings)
         confidence("confidence", atoms, truth)
         confidence(
@@ -95,6 +100,31 @@ def noise(movie: Movie, model: Denoise, denoised: Movie, truth: Truth, settings:
     print(f"; false in truth {near:.1%} at {NEAR_PX} px, {far:.1%} at {FAR_PX} px", flush=True)
 
 
+def segments(movie: Movie, model: Denoise, settings: Settings) -> None:
+    """Print what segments of other lengths keep of the noise, and how many atoms are found in their movies."""
+    frames = spread_frames(movie, TESTED_FRAMES)
+    for length in SEGMENTS_PX:
+        shuffled = [
+            shuffle_segments(movie.frame(index), np.random.default_rng((settings.run.seed, index)), length)
+            for index in range(len(movie))
+        ]
+        denoised = model(movie.with_data(np.stack(shuffled)))
+        found = np.mean([len(find_atoms(denoised.frame(index), atom_threshold(settings))) for index in frames])
+        print(f"segments of {length} px: {of_neighbours(autocorrelation(shuffled))}; {found:.1f} atoms a frame")
+    print(f"the movie: {of_neighbours(autocorrelation(list(movie.data)))}", flush=True)
+
+
+def autocorrelation(frames: list[np.ndarray]) -> np.ndarray:
+    """Return that of every eighth frame, mean."""
+    covariance = np.mean([autocovariance(frame) for frame in frames[::8]], axis=0)
+    return np.asarray(covariance / covariance[LAGS_PX, LAGS_PX])
+
+
+def of_neighbours(correlation: np.ndarray) -> str:
+    along_x, along_y = correlation[LAGS_PX, LAGS_PX + 1], correlation[LAGS_PX + 1, LAGS_PX]
+    return f"neighbours correlate by {along_x:.2f} along x, {along_y:.2f} along y"
+
+
 def right_ones(atoms: Atoms, truth: Truth, radius_px: float = NEAR_PX) -> np.ndarray:
     """Return the number of the true atom of each found one, -1 for false ones."""
     partner = np.full(len(atoms), -1)
@@ -128,12 +158,8 @@ def trajectories(atoms: Atoms, truth: Truth) -> None:
 
 def residual(movie: Movie, denoised: Movie, settings: Settings) -> None:
     found = measure_residual(movie, denoised, blur_px=lost_width_px(settings.simulation)).autocorrelation
-    null = null_movie("noise model", movie, settings)
-    alone = np.mean([autocovariance(null.frame(index)) for index in range(0, len(movie), 8)], axis=0)
-    alone /= alone[LAGS_PX, LAGS_PX]
-    for title, correlation in (("residual", found), ("noise alone", alone)):
-        along_x, along_y = correlation[LAGS_PX, LAGS_PX + 1], correlation[LAGS_PX + 1, LAGS_PX]
-        print(f"{title}: neighbours correlate by {along_x:.2f} along x, {along_y:.2f} along y", flush=True)
+    null = np.asarray(null_movie("noise model", movie, settings).data)
+    print(f"residual: {of_neighbours(found)}; noise alone: {of_neighbours(autocorrelation(list(null)))}", flush=True)
 
 
 if __name__ == "__main__":

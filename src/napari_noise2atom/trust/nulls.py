@@ -71,7 +71,9 @@ def _recorded_film(movie: Movie, settings: Settings) -> Make:
     return lambda index, rng: record(electrons, settings.detector, rng, quantise=whole)
 
 
-def shuffle_segments(frame: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def shuffle_segments(
+    frame: NDArray[np.float32], rng: np.random.Generator, segment_px: int = SEGMENT_PX
+) -> NDArray[np.float32]:
     """Put the short segments of a frame's lines in random order.
 
     Grey values stay what they are, and so does the noise's correlation along the fast scan axis x, the detector's
@@ -83,14 +85,16 @@ def shuffle_segments(frame: NDArray[np.float32], rng: np.random.Generator) -> ND
         Grey values.
     rng : numpy.random.Generator
         Source of randomness.
+    segment_px : int, optional
+        Pixels along x that stay together, at least 1.
 
     Returns
     -------
     array, shape (y, x)
     """
     height, width = frame.shape
-    whole = width - width % SEGMENT_PX
-    segments = rng.permutation(frame[:, :whole].reshape(-1, SEGMENT_PX))
+    whole = width - width % segment_px
+    segments = rng.permutation(frame[:, :whole].reshape(-1, segment_px))
     shuffled: NDArray[np.float32] = np.hstack([segments.reshape(height, whole), rng.permutation(frame[:, whole:])])
     return shuffled
 
