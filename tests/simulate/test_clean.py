@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,3 +106,15 @@ def test_equal_seeds_give_equal_images(seed):
     np.testing.assert_array_equal(one.images, two.images)
     np.testing.assert_array_equal(one.positions, two.positions)
     assert not np.array_equal(one.images, other.images)
+
+
+def test_torch_renders_the_same_images_where_it_is_told_to():
+    drawn, rendered, elsewhere = (
+        simulate_clean(9, PAPER, np.random.default_rng(4), **renderer)
+        for renderer in ({}, {"xp": torch}, {"xp": torch, "device": "meta"})
+    )
+    assert rendered.images.dtype == torch.float32
+    np.testing.assert_allclose(rendered.images, drawn.images, atol=1e-5)
+    np.testing.assert_array_equal(rendered.positions, drawn.positions)
+    assert elsewhere.images.device.type == "meta"
+    assert elsewhere.images.shape == drawn.images.shape

@@ -1,6 +1,9 @@
 """Clean images of Gaussian atoms, domain C ("Datasets" in the paper)."""
 
 from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +24,7 @@ class CleanImages:
 
     Parameters
     ----------
-    images : array, shape (n, y, x), float32
+    images : array or tensor, shape (n, y, x), float32
         Intensity in [-1, 1]; -1 is empty, 1 is ``atoms_per_position`` atoms in one place, or more.
     positions : array, shape (n, m, 2), float32
         y and x of each position inside the crop [px]; NaN where there is none.
@@ -31,13 +34,15 @@ class CleanImages:
         Variance of the spots of each image [px²].
     """
 
-    images: NDArray[np.float32]
+    images: Any
     positions: NDArray[np.float32]
     atoms: NDArray[np.int64]
     variance_px2: NDArray[np.float32]
 
 
-def simulate_clean(n: int, settings: CleanSettings, rng: np.random.Generator) -> CleanImages:
+def simulate_clean(
+    n: int, settings: CleanSettings, rng: np.random.Generator, xp: ModuleType = np, device: Any = None
+) -> CleanImages:
     """Draw clean images as the paper does: random lattice positions, 1–4 atoms each, one Gaussian kernel an image.
 
     The kernel has a peak of 1 and all images share one scale, so that four atoms are four times as bright as one,
@@ -52,6 +57,10 @@ def simulate_clean(n: int, settings: CleanSettings, rng: np.random.Generator) ->
         Ranges of the draw.
     rng : numpy.random.Generator
         Source of randomness.
+    xp : module, optional
+        What renders the images, ``numpy`` or ``torch``. Equal seeds show equal atoms in both.
+    device : torch.device or str, optional
+        Where ``torch`` renders the images, and leaves them.
 
     Returns
     -------
@@ -60,13 +69,12 @@ def simulate_clean(n: int, settings: CleanSettings, rng: np.random.Generator) ->
     positions, atoms = _draw_positions(n, settings, rng)
     variance = rng.uniform(settings.variance_min_px2, settings.variance_max_px2, n).astype(np.float32)
     variance = narrowed(variance, settings.narrowing)
-    size = (settings.crop_px, settings.crop_px)
-    images = render_spots(
-        positions[..., 0], positions[..., 1], atoms, variance[:, None], size, reach_px=settings.kernel_px // 2
-    )
+    here = partial(xp.asarray, device=device)
+    y, x, size = here(positions[..., 0]), here(positions[..., 1]), (settings.crop_px, settings.crop_px)
+    images = render_spots(y, x, here(atoms), here(variance[:, None]), size, reach_px=settings.kernel_px // 2, xp=xp)
     images *= 2 / settings.atoms_per_position
     images -= 1
-    np.minimum(images, 1, out=images)
+    xp.clip(images, None, 1, out=images)
     inside = (atoms > 0) & np.all((positions >= 0) & (positions < settings.crop_px), axis=-1)
     return CleanImages(images, np.where(inside[..., None], positions, np.nan), np.where(inside, atoms, 0), variance)
 

@@ -1,7 +1,10 @@
 """Rendering of Gaussian spots."""
 
+from types import ModuleType
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 __all__ = ["render_spots"]
 
@@ -13,7 +16,8 @@ def render_spots(
     variance_px2: ArrayLike,
     size_px: tuple[int, int],
     reach_px: float = np.inf,
-) -> NDArray[np.float32]:
+    xp: ModuleType = np,
+) -> Any:
     """Add up Gaussian spots of unit peak, many images at once.
 
     A Gaussian is separable, so the sum over spots is one matrix product of row and column profiles per image.
@@ -30,23 +34,25 @@ def render_spots(
         Rows and columns of the image.
     reach_px : float
         Half side of the square beyond which a spot is cut off [px].
+    xp : module, optional
+        ``numpy``, or ``torch``, which takes tensors and renders them on their device.
 
     Returns
     -------
-    array, shape (..., rows, columns), float32
+    array or tensor, shape (..., rows, columns), float32
     """
-    width = 2 * np.asarray(variance_px2, np.float32)[..., None]
-    rows = _profile(np.asarray(y, np.float32), size_px[0], width, reach_px)
-    columns = _profile(np.asarray(x, np.float32), size_px[1], width, reach_px)
-    rows *= np.asarray(weight, np.float32)[..., None]
-    images: NDArray[np.float32] = np.matmul(np.swapaxes(rows, -1, -2), columns)
-    return images
+    single = {"dtype": xp.float32}
+    width = 2 * xp.asarray(variance_px2, **single)[..., None]
+    rows = _profile(xp.asarray(y, **single), size_px[0], width, reach_px, xp)
+    columns = _profile(xp.asarray(x, **single), size_px[1], width, reach_px, xp)
+    rows *= xp.asarray(weight, **single)[..., None]
+    return xp.matmul(xp.swapaxes(rows, -1, -2), columns)
 
 
-def _profile(centre: NDArray[np.float32], size: int, width: NDArray[np.float32], reach: float) -> NDArray[np.float32]:
-    distance = np.arange(size, dtype=np.float32) - centre[..., None]
-    square = np.square(distance)
-    profile: NDArray[np.float32] = np.exp(-square / width)
+def _profile(centre: Any, size: int, width: Any, reach: float, xp: ModuleType) -> Any:
+    distance = xp.arange(size, dtype=xp.float32, device=centre.device) - centre[..., None]
+    square = xp.square(distance)
+    profile = xp.exp(-square / width)
     if np.isfinite(reach):
-        profile[square > reach**2] = 0
+        profile *= square <= reach**2
     return profile
