@@ -297,23 +297,21 @@ class Settings(_Group):
     """Carrying out."""
 
 
-def _paper() -> Settings:
-    return Settings(
-        preset="paper",
-        network=NetworkSettings(architecture="paper", frames_in=1),
-        warm_start=WarmStartSettings(steps=0, pretrained=False),
-        training=TrainingSettings(
-            learning_rate=5e-5,
-            adversarial_weight=5,
-            joint=False,
-            masked_weight=0,
-            pairs_weight=0,
-            average_decay=0,
-            augment=False,
-            guards=False,
-        ),
-    )
-
+_PAPER = Settings(
+    preset="paper",
+    network=NetworkSettings(architecture="paper", frames_in=1),
+    warm_start=WarmStartSettings(steps=0, pretrained=False),
+    training=TrainingSettings(
+        learning_rate=5e-5,
+        adversarial_weight=5,
+        joint=False,
+        masked_weight=0,
+        pairs_weight=0,
+        average_decay=0,
+        augment=False,
+        guards=False,
+    ),
+)
 
 _COMPACT = Settings(
     preset="compact",
@@ -324,7 +322,7 @@ _COMPACT = Settings(
 
 PRESETS: dict[PresetName, Settings] = {
     "default": _COMPACT.model_copy(update={"preset": "default", "warm_start": WarmStartSettings(steps=16000)}),
-    "paper": _paper(),
+    "paper": _PAPER,
     "compact": _COMPACT,
 }
 """``paper`` follows the publication, ``compact`` is for two CPU cores, ``default`` for a GPU or some patience."""

@@ -122,10 +122,12 @@ def _draw_positions(
     number = rng.integers(settings.positions_min, settings.positions_max + 1, n)
     positions = rng.integers(0, settings.lattice_px, (n, settings.positions_max, 2))
     atoms = rng.integers(1, settings.atoms_per_position + 1, positions.shape[:2])
-    positions -= (settings.lattice_px - settings.crop_px) // 2
-    reach = settings.kernel_px // 2
-    near = np.all((positions >= -reach) & (positions < settings.crop_px + reach), axis=-1)
-    atoms *= near & (np.arange(settings.positions_max) < number[:, None])
-    order = np.argsort(atoms == 0, axis=1, kind="stable")[:, : max(1, int((atoms > 0).sum(1).max()))]
-    packed = np.take_along_axis(positions, order[..., None], axis=1).astype(np.float32)
-    return packed, np.take_along_axis(atoms, order, axis=1)
+    origin, reach = (settings.lattice_px - settings.crop_px) // 2, settings.kernel_px // 2
+    near = (positions >= origin - reach) & (positions < origin + settings.crop_px + reach)
+    there = near[..., 0] & near[..., 1] & (np.arange(settings.positions_max) < number[:, None])
+    count = there.sum(axis=1)
+    packed = np.arange(max(1, int(count.max()))) < count[:, None]
+    packed_positions = np.zeros((*packed.shape, 2), np.float32)
+    packed_atoms = np.zeros(packed.shape, np.int64)
+    packed_positions[packed], packed_atoms[packed] = positions[there] - origin, atoms[there]
+    return packed_positions, packed_atoms
