@@ -82,7 +82,7 @@ def copy_state(learner: Learner, port: PlainRecipe) -> None:
         (learner.critic, port.critic, learner.optimisers["critic"], port.critics),
     )
     for ours, theirs, our_optimiser, their_optimiser in networks:
-        for (source, transposed), (target, _) in zip(weights(ours), weights(theirs), strict=True):
+        for source, target, transposed in weights(ours, theirs):
             target.copy_(as_transposed(source) if transposed else source)
             remembered = our_optimiser.state[source].items()
             their_optimiser.state[target] = {
@@ -90,11 +90,19 @@ def copy_state(learner: Learner, port: PlainRecipe) -> None:
             }
 
 
-def weights(network: nn.Module) -> Iterator[tuple[nn.Parameter, bool]]:
-    """Yield all weights, and whether they are the kernel of a transposed convolution that is written as another."""
-    for module in network.modules():
-        for name, weight in module.named_parameters(recurse=False):
-            yield weight, isinstance(module, TransposedConv) and name == "weight"
+def weights(ours: nn.Module, theirs: nn.Module) -> Iterator[tuple[Tensor, Tensor, bool]]:
+    """Yield all weights of a network, the port's, and whether they are a transposed convolution written as another.
+
+    The port's biases before an instance norm, which has no use for them, stay as they are.
+    """
+    layers = (filter(has_weights, network.modules()) for network in (ours, theirs))
+    for layer, plain in zip(*layers, strict=True):
+        for name, weight in layer.named_parameters(recurse=False):
+            yield weight, getattr(plain, name), isinstance(layer, TransposedConv) and name == "weight"
+
+
+def has_weights(module: nn.Module) -> bool:
+    return bool(module._parameters)
 
 
 def as_transposed(kernel: Tensor) -> Tensor:

@@ -35,8 +35,9 @@ the median of all repeats, and as spread the smallest and the largest value; how
 repeat. What users wait for is part of a time: drawing crops and simulating images in a step; reading, normalising and
 copying a frame when it is denoised. Frames of less than 1024² px are denoised several at once, as they are when a movie
 is written, by the U-Net one by one. With a GPU, spare cores still simulate pairs, and draw the atoms of clean images
-that the GPU renders, some steps ahead. Networks that are only applied have random weights. Goals are for two CPU cores,
-or for one GPU.
+that the GPU renders, some steps ahead. The generators' passes of `paper` are launched as CUDA graphs there; a warning
+tells where that failed. Networks that are only applied have random weights. Goals are for two CPU cores, or for one
+GPU.
 """
 COLUMNS = "| what | goal | measured | spread | against |\n|---|---|---|---|---|"
 SECTIONS = {"cpu": "On a CPU", "cuda": "On a GPU"}

@@ -80,7 +80,7 @@ def test_a_loss_of_one_part_that_is_not_finite_changes_no_weight(learner: Learne
 @pytest.mark.parametrize(
     ("architecture", "tolerance", "cosine"),
     # Before it has learned anything, the paper's network amplifies rounding by its instance norms.
-    [("compact", 0.03, 0.97), ("paper", 0.2, 0.3)],
+    [("compact", 0.03, 0.97), ("paper", 0.4, 0.3)],
 )
 def test_bfloat16_points_where_float32_does(
     movie: Movie, proposed: Settings, architecture: str, tolerance: float, cosine: float

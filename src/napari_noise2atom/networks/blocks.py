@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from .norm import InstanceNorm
 
-__all__ = ["Block", "Branches", "Down", "Residual", "TransposedConv", "Up", "leaky_relu"]
+__all__ = ["Block", "Branches", "Down", "Residual", "TransposedConv", "Up", "activated"]
 
 SLOPE = 0.2
 
@@ -24,17 +24,19 @@ class TransposedConv(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (n, channels_in, h, w) to (n, channels_out, h + kernel - 1, w + kernel - 1)."""
-        # Not the convolution's own padding: with so much, the weights' gradient in bfloat16 takes ten times as long.
-        return super().forward(F.pad(images, 4 * [self.margin_px]))
+        margin = self.margin_px
+        if images.device.type == "cpu":
+            # With so much padding of the convolution's own, a CPU takes ten times as long for the weights' gradient.
+            images, margin = F.pad(images, 4 * [margin]), 0
+        return F.conv2d(images, self.weight, self.bias, padding=margin)
 
 
-def leaky_relu() -> nn.LeakyReLU:
-    """Return the activation of all hidden layers."""
-    return nn.LeakyReLU(SLOPE, inplace=True)
-
-
-def _activated(conv: nn.Conv2d | nn.ConvTranspose2d, norm: bool = True) -> list[nn.Module]:
-    return [conv, *([InstanceNorm(conv.out_channels)] if norm else []), leaky_relu()]
+def activated(conv: nn.Conv2d | nn.ConvTranspose2d, norm: bool = True) -> list[nn.Module]:
+    """Return a convolution, its instance norm, and a leaky ReLU."""
+    if not norm:
+        return [conv, nn.LeakyReLU(SLOPE, inplace=True)]
+    conv.bias = None  # the norm would take it away
+    return [conv, InstanceNorm(conv.out_channels, SLOPE)]
 
 
 class Block(nn.Sequential):
@@ -42,8 +44,8 @@ class Block(nn.Sequential):
 
     def __init__(self, channels_in: int, channels_out: int, kernel_px: int = 3, norm: bool = True) -> None:
         super().__init__(
-            *_activated(TransposedConv(channels_in, channels_out, kernel_px), norm),
-            *_activated(nn.Conv2d(channels_out, channels_out, kernel_px), norm),
+            *activated(TransposedConv(channels_in, channels_out, kernel_px), norm),
+            *activated(nn.Conv2d(channels_out, channels_out, kernel_px), norm),
         )
 
 
@@ -52,8 +54,8 @@ class Down(nn.Sequential):
 
     def __init__(self, channels_in: int, channels_out: int, norm: bool = True) -> None:
         super().__init__(
-            *_activated(TransposedConv(channels_in, channels_out, 3), norm),
-            *_activated(nn.Conv2d(channels_out, channels_out, 3, stride=2), norm),
+            *activated(TransposedConv(channels_in, channels_out, 3), norm),
+            *activated(nn.Conv2d(channels_out, channels_out, 3, stride=2), norm),
         )
 
 
@@ -62,8 +64,8 @@ class Up(nn.Sequential):
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(
-            *_activated(nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2)),
-            *_activated(nn.Conv2d(channels_out, channels_out, 3)),
+            *activated(nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2)),
+            *activated(nn.Conv2d(channels_out, channels_out, 3)),
         )
 
 

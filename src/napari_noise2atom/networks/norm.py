@@ -11,19 +11,21 @@ __all__ = ["InstanceNorm", "frozen_statistics"]
 
 
 class InstanceNorm(nn.Module):
-    """Affine instance normalisation (Ulyanov et al. 2016) with optionally given statistics.
+    """Affine instance normalisation (Ulyanov et al. 2016) with optionally given statistics, and a leaky ReLU.
 
     Parameters
     ----------
     channels : int
         Number of channels; each is normalised on its own.
+    slope : float
+        Of the leaky ReLU below zero; 1 leaves the values as they are.
     eps : float
         Added to the variance.
     """
 
-    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+    def __init__(self, channels: int, slope: float = 1.0, eps: float = 1e-5) -> None:
         super().__init__()
-        self.eps = eps
+        self.slope, self.eps = slope, eps
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         # Neither is a buffer: statistics belong to the images at hand and are never saved.
@@ -31,25 +33,33 @@ class InstanceNorm(nn.Module):
         self._frozen: tuple[Tensor, Tensor] | None = None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalise images of shape (n, channels, h, w)."""
+        """Normalise and activate images of shape (n, channels, h, w)."""
         if self._measuring:
             self._frozen = self._scale_and_shift(images)
         if self._frozen is None:
             return self._normalise(images)
         scale, shift = self._frozen
-        return images * scale + shift
+        return self._activate(images * scale + shift)
 
     def _normalise(self, images: Tensor) -> Tensor:
+        """Normalise by torch's batch norm of one image, whose channels are those of all images, or one by one."""
         if images.is_contiguous():
-            # Not group norm, which autocast does in float32 on a GPU; nor F.instance_norm, which refuses single pixels.
-            cudnn = torch.backends.cudnn.enabled
-            return torch.instance_norm(images, self.weight, self.bias, None, None, True, 0.0, self.eps, cudnn)
+            # Not group norm, which autocast does in float32 on a GPU. The activation comes before the view: autograd
+            # copies a view that is changed in place.
+            count, channels, *size = images.shape
+            weight, bias = self.weight.repeat(count), self.bias.repeat(count)
+            joined = self._batch_norm(images.view(1, count * channels, *size), weight, bias)
+            return self._activate(joined).view(images.shape)
         # In the channels_last layout it would copy the images; group norm takes several times as long as batch norm.
-        each = [
-            F.batch_norm(image, None, None, self.weight, self.bias, training=True, momentum=0.0, eps=self.eps)
-            for image in torch.split(images, 1)
-        ]
+        each = [self._activate(self._batch_norm(image, self.weight, self.bias)) for image in torch.split(images, 1)]
         return torch.cat(each) if len(each) > 1 else each[0]
+
+    def _batch_norm(self, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        # Not the one of torch.nn.functional, which refuses single pixels.
+        return torch.batch_norm(images, weight, bias, None, None, True, 0.0, self.eps, torch.backends.cudnn.enabled)
+
+    def _activate(self, values: Tensor) -> Tensor:
+        return F.leaky_relu(values, self.slope, inplace=True)
 
     def _scale_and_shift(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return what normalises the images by the statistics pooled over all of them."""

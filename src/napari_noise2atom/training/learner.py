@@ -8,12 +8,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.networks import LowPass, build_c2s, build_critic, build_s2c, memory_layout, mixed_precision
 from napari_noise2atom.settings import Settings
 
 from .draws import Draws, Examples, Seen
+from .graphs import graph_passes
 from .losses import adversarial_loss, critic_loss, cycle_loss, low_frequency_cycle_loss, total_loss
 from .parts import Part, Team
 from .patches import SPACING, Patches, hidden_places, hide
@@ -89,6 +91,10 @@ class Learner:
         self.average = copy.deepcopy(self.s2c).requires_grad_(False)
         generators = [*self.s2c.parameters(), *self.c2s.parameters()]
         rms = partial(torch.optim.RMSprop, lr=training.learning_rate, alpha=RMS_DECAY, momentum=training.momentum)
+        # Only where all passes are alike, and each goes back before the next one comes: as published.
+        if self.device.type == "cuda" and not training.joint and not warm.steps:
+            for generator in (self.s2c, self.c2s):
+                graph_passes(generator, training.batch_size, self._crop_px, self._mixed_precision())
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "warm": torch.optim.Adam(generators, warm.learning_rate, betas=ADAM_DECAYS),
             "generators": rms(generators),
@@ -296,9 +302,8 @@ class Learner:
 
     def _follow(self, decay: float) -> None:
         """Move the averaged weights towards the present ones."""
-        with torch.no_grad():
-            for averaged, present in zip(self.average.parameters(), self.s2c.parameters(), strict=True):
-                averaged.lerp_(present, 1 - decay)
+        follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        follow([*self.average.parameters()], [*self.s2c.parameters()], None)
 
     def weights(self) -> dict[str, Tensor]:
         """Return a copy of the averaged weights of s2c, float32 on the CPU."""

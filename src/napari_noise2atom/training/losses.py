@@ -94,7 +94,8 @@ def critic_loss(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, 
     Tensor, scalar
     """
     penalty = gradient_penalty(critic, mixture(real, fake, share))
-    return wasserstein(-1, critic(real)) + wasserstein(1, critic(fake)) + weight * penalty
+    scores = critic(torch.cat([real, fake]))
+    return wasserstein(-1, scores[: len(real)]) + wasserstein(1, scores[len(real) :]) + weight * penalty
 
 
 def adversarial_loss(critic: Callable[[Tensor], Tensor], fake: Tensor) -> Tensor:
