@@ -117,13 +117,14 @@ class TrainingPlots(QWidget):
         for plot in self.plots[1:]:
             plot.setXLink(self.plots[0])
         self.plots[-1].getPlotItem().setLabel("bottom", "step", color=GREY)
-        for name, level in THRESHOLDS.items():
+        for number, (name, level) in enumerate(THRESHOLDS.items()):
             line = pg.InfiniteLine(
                 np.log10(level),
                 angle=0,
                 pen=pg.mkPen(COLOURS[name], width=1, style=Qt.PenStyle.DashLine),
+                # below the line, as nothing may be shown above it, and side by side
                 label=f"{level:g}",
-                labelOpts={"position": 0.04, "color": COLOURS[name], "anchors": [(0, 1), (0, 1)]},
+                labelOpts={"position": 0.04 + 0.1 * number, "color": COLOURS[name], "anchors": [(0, 0), (0, 0)]},
             )
             self.plots[0].addItem(line)
 
