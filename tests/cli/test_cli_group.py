@@ -159,3 +159,14 @@ def test_a_movie_that_cannot_be_read_is_said_once(noise2atom):
     ended = noise2atom("train", "none.tif", "-o", "run", "--devices", 2)
     assert ended.code == 1
     assert ended.err.count("none.tif: there is no such file") == 1
+
+
+@pytest.mark.parametrize(("code", "expected"), [(None, 0), (0, 0), (2, 2), ("a message", 1)])
+def test_a_process_of_a_group_ends_at_once_and_has_said_all(code, expected):
+    # the printed words wait in a buffer; what is left for the end of Python is a thread that would abort it
+    program = (
+        "import atexit, os; from napari_noise2atom.cli.group import leave\n"
+        f"atexit.register(os.abort); print('said'); leave({code!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (expected, "said\n")

@@ -2,15 +2,17 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 import typer
 
 from .console import messages, say
 from .overrides import UsageError
 
-__all__ = ["check_group", "ignored_interrupt", "is_helper", "is_launched", "launch"]
+__all__ = ["check_group", "ignored_interrupt", "is_helper", "is_launched", "launch", "leave"]
 
 RUN_ID = "TORCHELASTIC_RUN_ID"
 """Name of what torchrun writes into the environment of the processes that it starts."""
@@ -60,6 +62,22 @@ def launch(devices: int, nodes: int, rendezvous: str | None, words: Sequence[str
             say(messages(), f"Error: process {rank} was killed; --resume goes on from the last checkpoint.", "red")
     if failed:
         raise typer.Exit(1)
+
+
+def leave(code: str | int | None) -> NoReturn:
+    """End a process of a group at once.
+
+    While Python winds itself up, a thread of torch.distributed may still ask for it; the process would be aborted, and
+    torchrun would end the others, whose work is not done yet.
+
+    Parameters
+    ----------
+    code : int or None
+        Exit code; None is 0.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 @contextmanager
