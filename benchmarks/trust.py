@@ -25,7 +25,7 @@ from napari_noise2atom.settings import Settings, preset
 from napari_noise2atom.simulate.clean import lost_width_px
 from napari_noise2atom.trust import Atoms, atom_threshold, measure_atoms, measure_residual, noise_test, null_movie
 from napari_noise2atom.trust.confidence import Denoise
-from napari_noise2atom.trust.noisetest import spread_frames
+from napari_noise2atom.trust.noisetest import MOST_FRAMES, spread_frames
 from napari_noise2atom.trust.nulls import shuffle_segments
 from napari_noise2atom.trust.residual import LAGS_PX, autocovariance
 
@@ -33,7 +33,6 @@ LOW_THRESHOLD = 0.03
 """One that lets noise through."""
 LASTING_FRAMES = 5
 SEGMENTS_PX = (1, 2, 4, 8, 16, 32, 64)
-TESTED_FRAMES = 40
 NEAR_PX, FAR_PX = 2.5, 5.0
 
 
@@ -102,7 +101,7 @@ def noise(movie: Movie, model: Denoise, denoised: Movie, truth: Truth, settings:
 
 def segments(movie: Movie, model: Denoise, settings: Settings) -> None:
     """Print what segments of other lengths keep of the noise, and how many atoms are found in their movies."""
-    frames = spread_frames(movie, TESTED_FRAMES)
+    frames = spread_frames(movie, MOST_FRAMES)
     for length in SEGMENTS_PX:
         shuffled = [
             shuffle_segments(movie.frame(index), np.random.default_rng((settings.run.seed, index)), length)

@@ -72,8 +72,8 @@ def leave(code: str | int | None) -> NoReturn:
 
     Parameters
     ----------
-    code : int or None
-        Exit code; None is 0.
+    code : int, str or None
+        As `sys.exit` takes it: None is 0, words are 1.
     """
     sys.stdout.flush()
     sys.stderr.flush()
