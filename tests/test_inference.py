@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
 
 from napari_noise2atom.inference import FrameDenoiser, denoise, denoise_frames, translate_windows
 from napari_noise2atom.modelfile import Normalisation, TrainedModel
@@ -341,7 +342,7 @@ def test_batches_are_as_large_as_memory_allows(monkeypatch: pytest.MonkeyPatch) 
     movie, model = Movie(make_frames(7)), make_model()
     expected, done = run(movie, model), []
 
-    def small(generator: Generator, windows: torch.Tensor, tile_px: int) -> torch.Tensor:
+    def small(generator: Generator, windows: torch.Tensor, tile_px: int | None) -> torch.Tensor:
         if len(windows) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         done.append(len(windows))
@@ -352,6 +353,32 @@ def test_batches_are_as_large_as_memory_allows(monkeypatch: pytest.MonkeyPatch) 
     denoiser._batch = 7
     np.testing.assert_allclose(np.stack(list(denoiser.stream(range(7)))), expected, atol=1e-4)
     assert done == [1, 2, 2, 2]
+
+
+def test_tiles_are_as_large_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    movie, model = Movie(make_frames(2, 300, 80)), make_model()
+    expected, tiles = run(movie, model), []
+
+    def small(generator: Generator, windows: torch.Tensor, tile_px: int | None) -> torch.Tensor:
+        tiles.append(tile_px)
+        if tile_px is None or tile_px > 140:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return translate_windows(generator, windows, tile_px)
+
+    monkeypatch.setattr("napari_noise2atom.inference.translate_windows", small)
+    np.testing.assert_allclose(run(movie, model), expected, atol=1e-2)
+    assert tiles == [None, 150, 75, 75]
+
+
+def test_large_frames_cost_little_more_than_their_pixels() -> None:
+    generator = make_model("paper", 1).s2c().to("meta")
+    frame = torch.empty(1, 1, 1024, 1024, device="meta")
+    with mock.patch("torch.autocast", return_value=nullcontext()), torch.inference_mode():
+        with FlopCounterMode(display=False) as tiled:
+            translate_windows(generator, frame)
+        with FlopCounterMode(display=False) as whole:
+            generator(frame)
+    assert tiled.get_total_flops() < 1.2 * whole.get_total_flops()
 
 
 @pytest.mark.parametrize("architecture", ["compact", "paper"])
@@ -408,7 +435,7 @@ def test_exhausted_gpu_memory_is_explained(monkeypatch: pytest.MonkeyPatch) -> N
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("napari_noise2atom.inference.translate_windows", fail)
-    with pytest.raises(MemoryError, match="choose smaller tiles"):
+    with pytest.raises(MemoryError, match="even for tiles of 64 px; choose the device cpu"):
         run(Movie(make_frames()), make_model(), 0)
 
 

@@ -1,7 +1,7 @@
 """Applying a trained model to a movie: lazily, frame by frame, in tiles."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -40,7 +40,9 @@ BATCH_PX = 2**19
 """Small frames of so many pixels in all are one batch on a GPU, which is idle between the operations on few [px]."""
 
 
-def denoise(movie: Movie, model: TrainedModel, *, device: str = "auto", threads: int = 0, tile_px: int = 512) -> Movie:
+def denoise(
+    movie: Movie, model: TrainedModel, *, device: str = "auto", threads: int = 0, tile_px: int | None = None
+) -> Movie:
     """Return the denoised movie; nothing is read or computed until a frame is asked for.
 
     Parameters
@@ -53,8 +55,9 @@ def denoise(movie: Movie, model: TrainedModel, *, device: str = "auto", threads:
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     threads : int
         CPU threads; 0 means all cores but one.
-    tile_px : int
-        Side of the tiles in which large frames are computed, at least 64; the result does not depend on it [px].
+    tile_px : int, optional
+        Side of the tiles in which large frames are computed, at least 64; if left out, the one that is fast. They are
+        halved where a GPU has too little memory. The result does not depend on it [px].
 
     Returns
     -------
@@ -88,7 +91,7 @@ def denoise_frames(
     *,
     device: str = "auto",
     threads: int = 0,
-    tile_px: int = 512,
+    tile_px: int | None = None,
 ) -> NDArray[np.float32]:
     """Denoise chosen frames now.
 
@@ -113,7 +116,7 @@ def denoise_frames(
     return np.stack(chosen) if chosen else np.empty((0, *movie.shape[1:]), np.float32)
 
 
-def translate_windows(generator: Generator, windows: Tensor, tile_px: int = 512) -> Tensor:
+def translate_windows(generator: Generator, windows: Tensor, tile_px: int | None = None) -> Tensor:
     """Denoise the middle frame of each of some windows of neighbouring frames.
 
     A network with instance norm takes its statistics from 128×128 crops, the size on which it was trained, at fixed
@@ -125,22 +128,27 @@ def translate_windows(generator: Generator, windows: Tensor, tile_px: int = 512)
         The network s2c, used by no other thread meanwhile.
     windows : Tensor, shape (n, frames_in, y, x)
         Normalised frames on the generator's device.
-    tile_px : int
-        Side of a tile [px].
+    tile_px : int, optional
+        Side of a tile; the generator's own if left out [px].
 
     Returns
     -------
     Tensor, shape (n, y, x)
         In [0, 1].
     """
-    if generator.needs_statistics and max(windows.shape[-2:]) > REFERENCE_PX:
+    if generator.needs_statistics and _has_crops(windows.shape[-2:]):
         translated = torch.cat([_translate_by_crops(generator, window, tile_px) for window in windows])
     else:
         translated = translate_tiled(generator, windows, tile_px)
     return ((translated[:, 0] + 1) / 2).clamp(0, 1)
 
 
-def _translate_by_crops(generator: Generator, window: Tensor, tile_px: int) -> Tensor:
+def _has_crops(size_px: Sequence[int]) -> bool:
+    """Whether frames are larger than those of the training."""
+    return max(size_px) > REFERENCE_PX
+
+
+def _translate_by_crops(generator: Generator, window: Tensor, tile_px: int | None) -> Tensor:
     with frozen_statistics(generator, _reference_crops(window)):
         return translate_tiled(generator, window[None], tile_px)
 
@@ -164,9 +172,9 @@ class FrameDenoiser:
     """
 
     def __init__(
-        self, movie: Movie, model: TrainedModel, device: str = "auto", threads: int = 0, tile_px: int = 512
+        self, movie: Movie, model: TrainedModel, device: str = "auto", threads: int = 0, tile_px: int | None = None
     ) -> None:
-        if tile_px < MIN_TILE_PX:
+        if tile_px is not None and tile_px < MIN_TILE_PX:
             raise ValueError(f"got tiles of {tile_px} px; expected at least {MIN_TILE_PX} px")
         if threads < 0:
             raise ValueError(f"got {threads} threads; expected 0 for all cores but one, or more")
@@ -174,13 +182,15 @@ class FrameDenoiser:
         self._model = model
         self._device = resolve_device(device)
         self._tile_px = tile_px
+        self._size_px: tuple[int, int] = movie.shape[1:]
         self._windows = FrameWindows(movie, model.settings.network.frames_in, model.normalisation.low)
         self._threads = spare_threads(threads)
         alone = self._device.type != "cpu"
-        self.at_once = 1 if alone else min(self._threads, frames_at_once(movie.shape[1:]))
+        self.at_once = 1 if alone else min(self._threads, frames_at_once(self._size_px))
         """Frames, on a GPU batches of them, that are computed at a time, if so many are asked for."""
-        self._batch = max(1, BATCH_PX // (movie.shape[1] * movie.shape[2])) if alone else 1
-        self._small = movie.shape[1] * movie.shape[2] <= SMALL_PX
+        pixels = self._size_px[0] * self._size_px[1]
+        self._batch = max(1, BATCH_PX // pixels) if alone else 1
+        self._small = pixels <= SMALL_PX
         self._pool = ThreadPoolExecutor(self.at_once, "denoise")
         self._of_thread = threading.local()
         self._asked = 0
@@ -224,12 +234,13 @@ class FrameDenoiser:
         try:
             return self._translate_at_once(windows)
         except torch.OutOfMemoryError as error:
-            if len(windows) == 1:
+            if len(windows) == 1 and not self._halve_tiles():
                 raise MemoryError(
-                    f"{self._device} has too little memory for tiles of {self._tile_px} px; "
-                    "choose smaller tiles or the device cpu"
+                    f"{self._device} has too little memory even for tiles of {MIN_TILE_PX} px; choose the device cpu"
                 ) from error
         # Only here is free again what the attempt held.
+        if len(windows) == 1:
+            return self._translate(windows)
         half = len(windows) // 2
         return np.concatenate([self._translate(part) for part in (windows[:half], windows[half:])])
 
@@ -248,6 +259,14 @@ class FrameDenoiser:
                 translated = translate_windows(generator, frames, self._tile_px)
             return translated.float().cpu().numpy()
 
+    def _halve_tiles(self) -> bool:
+        """Compute in smaller tiles from now on; return False if that is no help."""
+        halved = min(self._tile_px or self._generator().tile_px, max(self._size_px)) // 2
+        if halved < MIN_TILE_PX:
+            return False
+        self._tile_px = halved
+        return True
+
     def _normalised(self, windows: list[list[NDArray[np.generic]]]) -> Tensor:
         """Return windows on the device, shape (n, frames_in, y, x); a frame that is in several of them is sent once."""
         frames = [frame for window in windows for frame in window]
@@ -263,7 +282,7 @@ class FrameDenoiser:
         """Return the network of the calling thread."""
         if not hasattr(self._of_thread, "generator"):
             generator = self._model.s2c()
-            layout = memory_layout(generator, self._device)
+            layout = memory_layout(generator, self._device, frozen=_has_crops(self._size_px))
             self._of_thread.generator = generator.to(self._device, memory_format=layout)  # type: ignore[call-overload]
         return self._of_thread.generator  # type: ignore[no-any-return]
 

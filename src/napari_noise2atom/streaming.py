@@ -11,7 +11,7 @@ __all__ = ["MOST_AT_ONCE", "compute_ahead", "frames_at_once"]
 MOST_AT_ONCE = 4
 """Frames that are computed at a time."""
 LARGE_PX = 2**20
-"""A frame of so many pixels keeps all cores busy by itself, and takes memory [px]."""
+"""So many pixels at a time keep all cores busy, and take memory [px]."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 def frames_at_once(size_px: tuple[int, int]) -> int:
     """Return how many frames of a size should be computed at a time: one large one, or some small ones."""
-    return 1 if size_px[0] * size_px[1] >= LARGE_PX else MOST_AT_ONCE
+    return max(1, min(MOST_AT_ONCE, LARGE_PX // (size_px[0] * size_px[1])))
 
 
 def compute_ahead(compute: Callable[[Item], Result], items: Iterable[Item], at_once: int) -> Iterator[Result]:

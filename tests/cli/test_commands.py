@@ -162,7 +162,7 @@ def test_denoise_without_a_model_fails(noise2atom, movie_file):
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (MemoryError("cuda:0 has too little memory for tiles of 512 px"), "too little memory for tiles"),
+        (MemoryError("cuda:0 has too little memory; choose the device cpu"), "choose the device cpu"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "choose smaller batches or crops"),
         (OSError(28, "No space left on device", "out.tif"), "out.tif: No space left on device"),
         (KeyError("weights"), "unexpected KeyError: 'weights'; NOISE2ATOM_DEBUG=1 shows where"),

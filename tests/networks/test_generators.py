@@ -49,6 +49,32 @@ def test_transposed_convolution_is_torchs_own() -> None:
     torch.testing.assert_close(ours(images), theirs(images))
 
 
+@torch.enable_grad()
+def test_transposed_convolution_is_differentiable_twice() -> None:
+    ours = TransposedConv(2, 3, 3).double()
+    images = torch.randn(2, 2, 4, 5).double().requires_grad_()
+
+    def results(images: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(ours, dict(zip(("weight", "bias"), weights, strict=True)), images)
+
+    arguments = images, *(weights.detach().requires_grad_() for weights in ours.parameters())
+    torch.autograd.gradcheck(results, arguments)
+    torch.autograd.gradgradcheck(results, arguments)
+
+
+@torch.enable_grad()
+def test_transposed_convolution_in_mixed_precision() -> None:
+    ours = TransposedConv(8, 8, 3)
+    images = torch.randn(1, 8, 16, 16)
+    exact = torch.autograd.grad(ours(images).square().sum(), [*ours.parameters()])
+    with torch.autocast("cpu", torch.bfloat16):
+        result = ours(images)
+        rounded = torch.autograd.grad(result.float().square().sum(), [*ours.parameters()])
+    assert result.dtype == torch.bfloat16
+    for found, known in zip(rounded, exact, strict=True):
+        assert float((found - known).norm() / known.norm()) < 0.02
+
+
 @pytest.mark.parametrize("size", [(64, 64), (33, 50), (17, 8), (5, 100), (8, 7)])
 @pytest.mark.parametrize(
     ("make", "largest"), [(lambda: CompactGenerator(3, 8, noise_channels=1), 1.5), (PaperGenerator, 1.0)]

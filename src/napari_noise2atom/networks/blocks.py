@@ -1,5 +1,7 @@
 """Building blocks of the paper's networks ("Network Architectures")."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,11 +26,44 @@ class TransposedConv(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (n, channels_in, h, w) to (n, channels_out, h + kernel - 1, w + kernel - 1)."""
-        margin = self.margin_px
-        if images.device.type == "cpu":
-            # With so much padding of the convolution's own, a CPU takes ten times as long for the weights' gradient.
-            images, margin = F.pad(images, 4 * [margin]), 0
-        return F.conv2d(images, self.weight, self.bias, padding=margin)
+        if images.device.type != "cpu":
+            return F.conv2d(images, self.weight, self.bias, padding=self.margin_px)
+        mixed = torch.is_autocast_enabled("cpu") and images.dtype != torch.float64  # which autocast leaves alone
+        dtype = torch.get_autocast_dtype("cpu") if mixed else images.dtype
+        operands = (None if tensor is None else tensor.to(dtype) for tensor in (images, self.weight, self.bias))
+        return _WideConvolution.apply(*operands)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _WideConvolution(torch.autograd.Function):
+    """Convolution with ``kernel - 1`` zeros around, whose gradients are made without such zeros.
+
+    A CPU takes ten times as long for the weights' gradient of a convolution with so much padding. But they are those
+    of the way back as well: a convolution without padding, of the larger side, whose weights are the same ones flipped.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(images, weight)
+        return F.conv2d(images, weight, bias, padding=weight.shape[-1] - 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
+        images, weight = ctx.saved_tensors
+        of_images, _, of_bias = ctx.needs_input_grad
+        weight_back = _way_back(weight)
+        _, gradient_back, _ = torch.ops.aten.convolution_backward(
+            images, gradient, weight_back, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False]
+        )
+        return (
+            F.conv2d(gradient, weight_back) if of_images else None,
+            _way_back(gradient_back),
+            gradient.sum(dim=(0, 2, 3)) if of_bias else None,
+        )
+
+
+def _way_back(weight: Tensor) -> Tensor:
+    """Flip a kernel and exchange what it reads and writes."""
+    return weight.flip(2, 3).transpose(0, 1)
 
 
 def activated(conv: nn.Conv2d | nn.ConvTranspose2d, norm: bool = True) -> list[nn.Module]:

@@ -29,6 +29,9 @@ class Generator(nn.Module, ABC):
         Whether the result depends on the image's statistics, so that `frozen_statistics` is needed for tiles.
     """
 
+    tile_px = 512
+    """Side of the tiles in which large images are translated: larger ones would take more memory, but no less time."""
+
     def __init__(self, frames_in: int, noise_channels: int, overlap_px: int, needs_statistics: bool) -> None:
         super().__init__()
         self.frames_in = frames_in
@@ -53,7 +56,7 @@ class Generator(nn.Module, ABC):
         """Translate images whose sides are multiples of `STRIDE_PX`."""
 
 
-def memory_layout(generator: Generator, device: torch.device) -> torch.memory_format:
+def memory_layout(generator: Generator, device: torch.device, frozen: bool = False) -> torch.memory_format:
     """Return the layout in which a generator's weights and images are fast on a device.
 
     Convolutions want the channels last. Instance norm then has to take one image after the other, which a CPU does not
@@ -65,12 +68,14 @@ def memory_layout(generator: Generator, device: torch.device) -> torch.memory_fo
         Of either architecture.
     device : torch.device
         Where it will compute.
+    frozen : bool
+        Whether its statistics will be frozen, which leaves nothing to be done one by one.
 
     Returns
     -------
     torch.memory_format
     """
-    one_by_one = generator.needs_statistics and device.type != "cpu"
+    one_by_one = generator.needs_statistics and not frozen and device.type != "cpu"
     return torch.contiguous_format if one_by_one else torch.channels_last
 
 
@@ -83,6 +88,8 @@ class SplitGenerator(Generator):
 
     context_stride_px = 4
     """Pixels of the image per pixel of the context."""
+    tile_px = 1024
+    """Encoding tiles twice, with wide overlaps, costs more than memory."""
 
     @abstractmethod
     def coarse(self, images: Tensor) -> Tensor:

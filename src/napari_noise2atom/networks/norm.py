@@ -33,13 +33,14 @@ class InstanceNorm(nn.Module):
         self._frozen: tuple[Tensor, Tensor] | None = None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalise and activate images of shape (n, channels, h, w)."""
+        """Normalise and activate images of shape (n, channels, h, w); with frozen statistics they are overwritten."""
         if self._measuring:
             self._frozen = self._scale_and_shift(images)
         if self._frozen is None:
             return self._normalise(images)
         scale, shift = self._frozen
-        return self._activate(images * scale + shift)
+        # In place and in one pass: for large images, new memory costs more than the arithmetic.
+        return self._activate(torch.addcmul(shift, images, scale, out=images))
 
     def _normalise(self, images: Tensor) -> Tensor:
         """Normalise by torch's batch norm of one image, whose channels are those of all images, or one by one."""

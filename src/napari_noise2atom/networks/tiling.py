@@ -28,7 +28,7 @@ class _Span:
         return slice((self.core_start - self.start) // stride_px, (self.core_stop - self.start) // stride_px)
 
 
-def translate_tiled(generator: Generator, images: Tensor, tile_px: int = 512) -> Tensor:
+def translate_tiled(generator: Generator, images: Tensor, tile_px: int | None = None) -> Tensor:
     """Translate images of any size with bounded memory.
 
     Every tile is read with the generator's overlap, clipped at the edge of the image, and only its core is kept. The
@@ -41,14 +41,15 @@ def translate_tiled(generator: Generator, images: Tensor, tile_px: int = 512) ->
         The network.
     images : Tensor, shape (n, channels_in, h, w)
         Input as for the generator.
-    tile_px : int
-        Side of a tile's core; rounded to a multiple of 8 [px].
+    tile_px : int, optional
+        Side of a tile's core, rounded to a multiple of 8; the generator's own if left out [px].
 
     Returns
     -------
     Tensor, shape (n, 1, h, w)
     """
     height, width = images.shape[-2:]
+    tile_px = tile_px or generator.tile_px
     if max(height, width) <= tile_px:
         return generator(images)  # type: ignore[no-any-return]
     images = pad_to_stride(images)
