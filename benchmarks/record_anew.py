@@ -1,4 +1,4 @@
-"""Record a movie of known truth anew under other conditions: a wedge, fast atoms, other doses.
+"""Record a movie of known truth anew: on a wedge or a crystal, with fast or astigmatic atoms, at other doses.
 
     python benchmarks/record_anew.py FOLDER -o PLACE
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from quality_movies import DETECTOR
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, gaussian_filter1d
 
 from napari_noise2atom.io import write_movie
 from napari_noise2atom.metrics import load_truth
@@ -26,6 +26,10 @@ WEDGE = 0.5, 4.0
 """Thickness of the film at both edges, relative to what it was."""
 EVERY = 6
 """Frames that fast atoms skip."""
+ASTIGMATISM_PX = 1.6
+"""Width that spots gain along y, where they become twice as wide in variance."""
+FRINGE_PX, FRINGES = 7.0, 0.8
+"""Distance of the rows of atoms of a crystalline film, and how much of its brightness they take and give."""
 SEEN_ATOMS = 1.6
 """A film is not brighter than so many times its median; atoms that hardly moved are."""
 MARGIN_PX = 6
@@ -75,12 +79,31 @@ def fast(clean: Clean) -> tuple[Clean, NDArray[np.intp]]:
     return clean[order], order
 
 
+def astigmatic(clean: Clean) -> tuple[Clean, NDArray[np.intp]]:
+    """Make atoms oval, which no simulated ones are."""
+    return gaussian_filter1d(clean, ASTIGMATISM_PX, axis=1), np.arange(len(clean))
+
+
+def crystal(clean: Clean) -> tuple[Clean, NDArray[np.intp]]:
+    """Give the film a lattice, which no simulated one has; atoms stay as they are."""
+    y, x = 2 * np.pi / FRINGE_PX * np.indices(clean.shape[1:], np.float32)
+    lattice = np.cos(x) * np.cos(0.5 * x + np.sqrt(0.75) * y)
+    return clean + np.float32(FRINGES) * lattice * film_of(clean), np.arange(len(clean))
+
+
 def at_dose(share: float) -> Callable[[Clean], tuple[Clean, NDArray[np.intp]]]:
     """Return what changes the dose."""
     return lambda clean: (np.float32(share) * clean, np.arange(len(clean)))
 
 
-CONDITIONS = {"wedge": wedge, "fast": fast, "low_dose": at_dose(0.4), "high_dose": at_dose(5.0)}
+CONDITIONS = {
+    "wedge": wedge,
+    "fast": fast,
+    "low_dose": at_dose(0.4),
+    "high_dose": at_dose(5.0),
+    "astigmatic": astigmatic,
+    "crystal": crystal,
+}
 """By the end of the folder's name."""
 
 
