@@ -18,8 +18,9 @@ This page is written by `python benchmarks/quality.py`. The movies are simulated
 except those named `pt_on_carbon`, which are physically simulated (multislice) and not part of this repository.
 Recorded anew from its clean frames (`benchmarks/record_anew.py`) are `pt_on_carbon_wedge`, on a film that grows eight
 times as thick from left to right, `pt_on_carbon_fast`, whose atoms move six times as fast, `pt_on_carbon_low_dose` with
-0.4 times its electrons, and `pt_on_carbon_high_dose` with five times as many. All have 120 frames of 128 × 128 px, the
-sample movie 64.
+0.4 times its electrons, and `pt_on_carbon_high_dose` with five times as many. Two more show what no simulated pair of
+this package does: oval atoms in `pt_on_carbon_astigmatic`, a lattice under them in `pt_on_carbon_crystal`. All have 120
+frames of 128 × 128 px, the sample movie 64.
 
 Every method runs in a process of its own, trained ones for at most eight minutes, but the preset `default` to its end.
 Where a method ran with several seeds, the table shows the mean and, in brackets, the smallest and the largest value. A
