@@ -52,7 +52,8 @@ def write_report(cells: list[dict[str, Any]], frames: Path) -> None:
     for movie in dict.fromkeys(cell["movie"] for cell in cells):
         chosen = [cell for cell in cells if cell["movie"] == movie]
         by_method = {name: [c for c in chosen if c["method"] == name] for name in order(chosen)}
-        parts += [f"\n## {movie.capitalize()}\n", table(by_method)]
+        title = movie.capitalize() if movie in MOVIES else f"`{movie}`"
+        parts += [f"\n## {title}\n", table(by_method)]
         parts += [line for line in (bound_line(movie), wedge_line(movie, by_method)) if line]
         picture = DOCS / "images" / "quality" / f"{movie.replace(' ', '-')}.png"
         if draw(movie, list(by_method), frames, picture) or picture.exists():
