@@ -46,12 +46,15 @@ def test_transposed_convolution_is_torchs_own() -> None:
     theirs.weight.copy_(ours.weight.flip(2, 3).transpose(0, 1))
     theirs.bias.copy_(ours.bias)
     images = torch.randn(1, 2, 9, 11)
-    torch.testing.assert_close(ours(images), theirs(images))
+    for gradients in (False, True):
+        with torch.set_grad_enabled(gradients):
+            torch.testing.assert_close(ours(images), theirs(images))
 
 
 @torch.enable_grad()
-def test_transposed_convolution_is_differentiable_twice() -> None:
-    ours = TransposedConv(2, 3, 3).double()
+@pytest.mark.parametrize("kernel_px", [3, 5])
+def test_transposed_convolution_is_differentiable_twice(kernel_px: int) -> None:
+    ours = TransposedConv(2, 3, kernel_px).double()
     images = torch.randn(2, 2, 4, 5).double().requires_grad_()
 
     def results(images: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
@@ -64,7 +67,7 @@ def test_transposed_convolution_is_differentiable_twice() -> None:
 
 @torch.enable_grad()
 def test_transposed_convolution_in_mixed_precision() -> None:
-    ours = TransposedConv(8, 8, 3)
+    ours = TransposedConv(8, 8, 5)
     images = torch.randn(1, 8, 16, 16)
     exact = torch.autograd.grad(ours(images).square().sum(), [*ours.parameters()])
     with torch.autocast("cpu", torch.bfloat16):
@@ -153,6 +156,7 @@ def test_only_a_gpu_keeps_the_channels_of_instance_norm_together() -> None:
         torch.channels_last
     }
     assert memory_layout(paper, gpu) == torch.contiguous_format
+    assert memory_layout(paper, gpu, frozen=True) == torch.channels_last
 
 
 def test_a_saturated_compact_network_still_learns() -> None:
