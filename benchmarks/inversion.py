@@ -21,18 +21,21 @@ CASES = {
     "warm start of 150 steps, cycle of 40": {"steps": 150, "epochs": 2},
     "the same with random weights": {"steps": 150, "epochs": 2, "pretrained": False},
     "cycle of 200 alone": {"steps": 0, "epochs": 10},
+    "the same without guards": {"steps": 0, "epochs": 10, "guards": False},
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     options = parser.parse_args()
     slow = MOVIES["slow"]
     scene = slow.scene.model_copy(update={"background_e": slow.scene.atom_peak_e})
     movie = simulate_movie(slow.model_copy(update={"scene": scene})).noisy
     proposed, _ = propose(movie, preset("compact"))
-    for title, case in CASES.items():
+    for title in options.cases:
+        case = CASES[title]
         ends = [end(movie, shortened(proposed, seed, **case)) for seed in range(options.seeds)]
         correlations, repairs = zip(*ends, strict=True)
         inverted = sum(correlation < 0 for correlation in correlations)
@@ -40,10 +43,12 @@ def main() -> None:
         print(f"{title}: {inverted} of {len(ends)} inverted, correlation {span}, {sum(repairs)} repairs", flush=True)
 
 
-def shortened(proposed: Settings, seed: int, steps: int, epochs: int, pretrained: bool = True) -> Settings:
+def shortened(
+    proposed: Settings, seed: int, steps: int, epochs: int, pretrained: bool = True, guards: bool = True
+) -> Settings:
     changes = {
         "warm_start": {"steps": steps, "pretrained": pretrained},
-        "training": {"epochs": epochs},
+        "training": {"epochs": epochs, "guards": guards},
         "run": {"seed": seed, "threads": 1},
     }
     return override(proposed, changes)

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 from machine import processor
-from quality_movies import MOVIES
+from quality_limits import position_bound_px
+from quality_movies import DETECTOR, MOVIES
 from quality_report import write_report
 
 from napari_noise2atom.baselines import METHODS
@@ -33,6 +34,8 @@ from napari_noise2atom.simulate.noisy import simulate_movie
 RESULTS = Path(__file__).parent / "results"
 TRUTH = "truth"
 """The clean movie itself, scored as if it were a method's result."""
+NEIGHBOURS = 0, 6
+"""Frames before and after one from which atoms could be located; `compact` sees six."""
 
 
 def main() -> None:
@@ -102,12 +105,15 @@ def run_cell(name: str, method: str, seed: str, options: argparse.Namespace) -> 
     seconds = time.perf_counter() - start
     result = movie.with_data(denoised, method)
     scores = score_movie(result, raw=movie, truth=truth).summary
-    halves = false_in_halves(denoised, truth, scores["threshold"])
+    more = false_in_halves(denoised, truth, scores["threshold"])
+    if method == TRUTH:
+        detector = MOVIES[name].detector if name in MOVIES else DETECTOR
+        more |= {f"bound_{2 * n + 1}_px": position_bound_px(truth, detector, n) for n in NEIGHBOURS}
     frame = RESULTS / "frames" / f"{Path(name).name}-{method}-{seed}.npy"
     frame.parent.mkdir(parents=True, exist_ok=True)
     np.save(frame, denoised[len(denoised) // 2].astype(np.float16 if method != "raw" else np.float32))
     area_nm2 = np.prod(movie.shape[1:]) * truth.pixel_size_nm**2
-    figures = scores | {"false_per_nm2": scores["false_per_frame"] / area_nm2} | halves
+    figures = scores | {"false_per_nm2": scores["false_per_frame"] / area_nm2} | more
     return {
         "movie": Path(name).name,
         "method": method,

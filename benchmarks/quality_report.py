@@ -5,7 +5,6 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from quality_limits import position_bound_px
 from quality_movies import MOVIES
 
 from napari_noise2atom.baselines import METHODS
@@ -33,8 +32,9 @@ which teaches it nothing: it needs a GPU.
   own.
 - **False** atoms per nm² and frame; on the movie with a wedge also in the thin half and in the thick half of the
   frame.
-- **Error** is the mean distance of paired atoms. What noise allows is said below the tables: the Cramér-Rao bound for
-  an atom far from others (`benchmarks/quality_limits.py`). Where atoms overlap, it is more.
+- **Error** is the mean distance of paired atoms. What noise and overlap allow is said below the tables: the Cramér-Rao
+  bound for atoms each of which walks by itself (`benchmarks/quality_limits.py`). In clusters that move as one, they
+  tell of one another, and it is less.
 - **PSNR** after the best affine fit to the clean movie, SSIM to it. Noise2Atom's presets draw narrower spots than
   the movie's (`simulation.narrowing`), which costs several dB; a blur gives them back.
 - **CSS** is the agreement of neighbouring frames. It is good when it is near the truth's own, not when it is high:
@@ -54,7 +54,7 @@ def write_report(cells: list[dict[str, Any]], frames: Path) -> None:
         by_method = {name: [c for c in chosen if c["method"] == name] for name in order(chosen)}
         title = movie.capitalize() if movie in MOVIES else f"`{movie}`"
         parts += [f"\n## {title}\n", table(by_method)]
-        parts += [line for line in (bound_line(movie), wedge_line(movie, by_method)) if line]
+        parts += [line for line in (bound_line(by_method), wedge_line(movie, by_method)) if line]
         picture = DOCS / "images" / "quality" / f"{movie.replace(' ', '-')}.png"
         if draw(movie, list(by_method), frames, picture) or picture.exists():
             parts.append(f"\n![The middle frame of the movie {movie}](images/quality/{picture.name})\n")
@@ -104,12 +104,13 @@ def gap(name: str, f1: dict[str, Any]) -> str:
     return f"{100 * (f1[name] - f1['raw']) / (f1['truth'] - f1['raw']):.0f} %"
 
 
-def bound_line(movie: str) -> str:
-    if movie not in MOVIES:
+def bound_line(by_method: dict[str, list[dict[str, Any]]]) -> str:
+    if "truth" not in by_method:
         return ""
-    pixel_pm = 1000 * MOVIES[movie].pixel_size_nm
-    one, many = (f"{pixel_pm * position_bound_px(MOVIES[movie], neighbours):.0f}" for neighbours in (0, 6))
-    return f"\nNo unbiased method locates a single atom better than {one} pm (mean) in one frame, {many} pm in 13.\n"
+    scores = by_method["truth"][0]["scores"]
+    pm_per_px = scores["error_pm"] / scores["error_px"]
+    one, many = (f"{pm_per_px * px:.0f} pm ({px:.2f} px)" for px in (scores["bound_1_px"], scores["bound_13_px"]))
+    return f"\nNo unbiased method is off by less than {one} in one frame, {many} in 13.\n"
 
 
 def wedge_line(movie: str, by_method: dict[str, list[dict[str, Any]]]) -> str:
