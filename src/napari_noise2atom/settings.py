@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
+    "CROP_STEP_PX",
     "PRESETS",
     "CleanSettings",
     "CompareSettings",
@@ -29,6 +30,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+CROP_STEP_PX = 8
+"""Sides of training images are multiples of it, as networks want them [px]."""
 
 
 class _Group(BaseModel):
@@ -42,7 +45,7 @@ class CleanSettings(_Group):
 
     lattice_px: Annotated[int, Field(ge=16)] = 256
     """Side of the square lattice on which atomic positions are drawn [px]."""
-    crop_px: Annotated[int, Field(ge=16, multiple_of=8)] = 128
+    crop_px: Annotated[int, Field(ge=16, multiple_of=CROP_STEP_PX)] = 128
     """Side of the central crop that is one training image [px]."""
     positions_min: Count = 75
     """Fewest atomic positions on one lattice."""
@@ -188,7 +191,7 @@ class WarmStartSettings(_Group):
     """Training steps on simulated pairs; 0 turns the warm start off, as in the paper."""
     batch_size: Count = 4
     """Pairs per step; of each process, if several train together."""
-    crop_px: Annotated[int, Field(ge=16, multiple_of=8)] = 64
+    crop_px: Annotated[int, Field(ge=16, multiple_of=CROP_STEP_PX)] = 64
     """Side of the square training crops [px]."""
     learning_rate: Positive = 1e-3
     """Peak learning rate of Adam; it rises over the first steps and falls along a cosine."""

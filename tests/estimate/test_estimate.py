@@ -78,6 +78,14 @@ def test_a_network_sees_no_more_frames_than_there_are(movie, found, length, name
     assert settings_from(found, short, PRESETS[name]).network.frames_in == frames_in
 
 
+@pytest.mark.parametrize(
+    ("height", "name", "crop_px"), [(100, "paper", 96), (100, "compact", 64), (40, "compact", 40), (39, "compact", 64)]
+)
+def test_crops_are_no_larger_than_frames_as_long_as_the_low_pass_fits_in(movie, found, height, name, crop_px):
+    low = movie.with_data(movie.data[:, :height], "low")
+    assert settings_from(found, low, PRESETS[name]).simulation.crop_px == crop_px
+
+
 ODD_MOVIES = {
     "two frames": np.random.default_rng(0).poisson(5, (2, 32, 32)).astype(np.uint16),
     "zero and one": np.random.default_rng(1).integers(0, 2, (8, 64, 64)).astype(np.uint8),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_noise2atom.movie import Movie
-from napari_noise2atom.settings import CleanSettings, DetectorSettings, SceneSettings, Settings
+from napari_noise2atom.settings import CROP_STEP_PX, CleanSettings, DetectorSettings, SceneSettings, Settings
 
 from .background import measure_background
 from .noise import measure_noise, recorded_range, undo_afterglow
@@ -154,7 +154,8 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
     Returns
     -------
     Settings
-        The base with `simulation`, `scene` and `detector` of this movie, and no more frames in than it has.
+        The base with `simulation`, `scene` and `detector` of this movie, no more frames in than it has, and crops no
+        larger than its frames.
     """
     detector = DetectorSettings(
         offset_counts=found.offset_counts,
@@ -177,6 +178,9 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
         drift_px=base.scene.drift_px,
     )
     simulation = base.simulation if base.preset == "paper" else _clean_images(found, movie, base.simulation)
+    crop_px = min(base.simulation.crop_px, min(movie.shape[1:]) // CROP_STEP_PX * CROP_STEP_PX)
+    if crop_px >= base.training.low_pass_px:
+        simulation = simulation.model_copy(update={"crop_px": crop_px})
     # neighbours that are not there would be others seen twice, whose noise looks as lasting as an atom
     frames_in = min(base.network.frames_in, len(movie) - (len(movie) + 1) % 2)
     network = base.network.model_copy(update={"frames_in": frames_in})
