@@ -15,7 +15,7 @@ from napari_noise2atom.networks import LowPass, build_c2s, build_critic, build_s
 from napari_noise2atom.settings import Settings
 
 from .draws import Draws, Examples, Seen
-from .graphs import graph_passes
+from .graphs import Work, graph_passes, graph_work
 from .losses import adversarial_loss, critic_loss, cycle_loss, low_frequency_cycle_loss, total_loss
 from .parts import Part, Team
 from .patches import SPACING, Patches, hidden_places, hide
@@ -36,6 +36,8 @@ RMS_DECAY = 0.9
 
 Losses = tuple[Tensor, dict[str, Tensor]]
 """The loss that is to fall, and those it is made of, by name."""
+Differentiated = tuple[dict[str, Tensor], list[Tensor | None]]
+"""A part's share of the losses, that which is to fall under an empty name, and of its gradient by each weight."""
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -91,8 +93,11 @@ class Learner:
         self.average = copy.deepcopy(self.s2c).requires_grad_(False)
         generators = [*self.s2c.parameters(), *self.c2s.parameters()]
         rms = partial(torch.optim.RMSprop, lr=training.learning_rate, alpha=RMS_DECAY, momentum=training.momentum)
+        self._critic_work: Work = self._differentiate_critic
         # Only where all passes are alike, and each goes back before the next one comes: as published.
         if self.device.type == "cuda" and not training.joint and not warm.steps:
+            sample = torch.randn((training.batch_size, 1, self._crop_px, self._crop_px), device=self.device)
+            self._critic_work = graph_work(self._critic_work, sample, sample.tanh())
             for generator in (self.s2c, self.c2s):
                 graph_passes(generator, training.batch_size, self._crop_px, self._mixed_precision())
         self.optimisers: dict[str, torch.optim.Optimizer] = {
@@ -234,16 +239,22 @@ class Learner:
         """Teach the critic; the generated images do not change meanwhile and are made once."""
         training = self.settings.training
 
-        def losses_of(part: Part) -> Losses:
-            clean, made = seen[part.number].clean, fake[part.number].detach()
-            share = torch.rand((len(clean), 1, 1, 1), generator=part.noise, device=self.device)
-            loss = critic_loss(self._critic(part), clean, made, share, training.gradient_penalty)
-            return loss, {"critic": loss}
+        def differentiated(part: Part) -> Differentiated:
+            loss, *gradients = self._critic_work(seen[part.number].clean, fake[part.number].detach(), part.noise)
+            return {"critic": part.share * loss, "": part.share * loss}, [part.share * each for each in gradients]
 
         losses = {"critic": 0.0}
         for _ in range(training.critic_steps):
-            losses = self._descend("critic", losses_of, parts)
+            losses = self._update("critic", self.team.map(differentiated, parts))
         return losses["critic"]
+
+    def _differentiate_critic(self, clean: Tensor, made: Tensor, noise: torch.Generator) -> list[Tensor]:
+        """Return the critic's loss, and its gradient by each weight."""
+        with self._mixed_precision():
+            share = torch.rand((len(clean), 1, 1, 1), generator=noise, device=self.device)
+            critic = partial(self.critic, noise=noise)
+            loss = critic_loss(critic, clean, made, share, self.settings.training.gradient_penalty)
+        return [loss.detach(), *torch.autograd.grad(loss, [*self.critic.parameters()])]
 
     def _critic(self, part: Part) -> "partial[Tensor]":
         """Return the critic with its dropout for a part."""
@@ -278,16 +289,19 @@ class Learner:
 
     def _descend(self, name: str, losses_of: "Callable[[Part], Losses]", parts: list[Part]) -> dict[str, float]:
         """Do one step of an optimiser; return the means of the losses over the batch."""
-        optimiser = self.optimisers[name]
-        weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+        weights = self._weights(name)
 
-        def differentiated(part: Part) -> tuple[dict[str, Tensor], list[Tensor | None]]:
+        def differentiated(part: Part) -> Differentiated:
             with self._mixed_precision():
                 total, losses = losses_of(part)
             gradients = torch.autograd.grad(part.share * total, weights, allow_unused=True)
             return {n: part.share * loss.detach() for n, loss in (losses | {"": total}).items()}, list(gradients)
 
-        losses, gradients = zip(*self.team.map(differentiated, parts), strict=True)
+        return self._update(name, self.team.map(differentiated, parts))
+
+    def _update(self, name: str, parts: "Sequence[Differentiated]") -> dict[str, float]:
+        """Do one step of an optimiser by what the parts contribute; return the sums of their losses."""
+        losses, gradients = zip(*parts, strict=True)
         sums = [_sum(of_parts) for of_parts in zip(*gradients, strict=True)]
         means = {key: sum(of_part[key] for of_part in losses) for key in losses[0]}
         self.team.processes.add([*means.values(), *(gradient for gradient in sums if gradient is not None)])
@@ -295,10 +309,14 @@ class Learner:
         figures: dict[str, float] = dict(zip(means, torch.stack([*means.values()]).tolist(), strict=True))
         if not np.isfinite(figures.pop("")):
             raise NonFiniteLossError(f"the {name} loss is not finite: {figures}")
-        for weight, gradient in zip(weights, sums, strict=True):
+        for weight, gradient in zip(self._weights(name), sums, strict=True):
             weight.grad = gradient
-        optimiser.step()
+        self.optimisers[name].step()
         return figures
+
+    def _weights(self, name: str) -> list[Tensor]:
+        """Return what an optimiser changes."""
+        return [weight for group in self.optimisers[name].param_groups for weight in group["params"]]
 
     def _follow(self, decay: float) -> None:
         """Move the averaged weights towards the present ones."""
