@@ -24,6 +24,8 @@ This page is written by `python benchmarks/speed.py`. What was not measured is c
   it by default; here it is float32, eager, and sees one frame (`compact` sees 13). Only applying is timed, not the
   training, which both need.
 - **PGURE-SVT** is this package's own. It learns nothing, while the training of `compact` is not part of its time.
+- What is **compiled** is one generator, by `torch.compile`, to see what that would gain; this package compiles nothing.
+  It would have to be done anew for each size of image and each start of the program.
 - The **matrix rate** is that of a product of two large square matrices, float32 on a CPU, bfloat16 on a GPU. A share of
   it counts the operations that the mathematics need: a multiplication and an addition are two, those with padding and
   those that are done twice are none. Both presets train in bfloat16 where the processor multiplies such numbers, and
@@ -35,9 +37,9 @@ the median of all repeats, and as spread the smallest and the largest value; how
 repeat. What users wait for is part of a time: drawing crops and simulating images in a step; reading, normalising and
 copying a frame when it is denoised. Frames of less than 1024² px are denoised several at once, as they are when a movie
 is written, by the U-Net one by one. With a GPU, spare cores still simulate pairs, and draw the atoms of clean images
-that the GPU renders, some steps ahead. The generators' passes of `paper` are launched as CUDA graphs there; a warning
-tells where that failed. Networks that are only applied have random weights. Goals are for two CPU cores, or for one
-GPU.
+that the GPU renders, some steps ahead. The generators' passes of `paper` and the work of its critic are launched as
+CUDA graphs there; a warning tells where that failed. Networks that are only applied have random weights. Goals are for
+two CPU cores, or for one GPU.
 """
 COLUMNS = "| what | goal | measured | spread | against |\n|---|---|---|---|---|"
 SECTIONS = {"cpu": "On a CPU", "cuda": "On a GPU"}
@@ -71,6 +73,10 @@ ENTRIES = {
     "compact-128-share": Entry(SHARE),
     "compact-1024": Entry("`compact` applied to 1024 × 1024 px"),
     "compact-1024-share": Entry(SHARE),
+    "compiled-paper-trained": Entry("`paper`: a generator compiled, there and back"),
+    "compiled-paper-applied": Entry("`paper`: a generator compiled, applied"),
+    "compiled-compact-trained": Entry("`compact`: a generator compiled, there and back"),
+    "compiled-compact-applied": Entry("`compact`: a generator compiled, applied"),
     "whole-movie": Entry("`compact` applied to a whole movie", devices=("cpu",)),
     "clean-images": Entry(
         "clean images simulated, their atoms drawn by one core",

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from plain_port import PlainGenerator, PlainRecipe, PlainUNet, clean_images
 from quality_movies import MOVIES
+from speed_compile import compiled
 from speed_profile import time_by_kind
 from speed_report import GROWTH, PROFILED, growth_row
 from speed_timing import (
@@ -366,6 +367,7 @@ ROWS: dict[str, Row] = {
         for name in ("paper", "compact")
         for size in (128, 1024)
     },
+    "compiled": compiled,
     "whole-movie": pgure,
     "clean-images": clean,
     "first-preview": first_preview,
@@ -377,5 +379,5 @@ ROWS: dict[str, Row] = {
 CPU_ONLY = {"whole-movie", "profile"}
 GPU_ONLY = {"paper-training"}
 """On a CPU it would take hours."""
-ONE_THREAD = {"clean-images", "profile"}
-NOT_QUICK = {"paper-1024", growth_row(2048, 8), "useful-result"}
+ONE_THREAD = {"clean-images", "profile", "compiled"}
+NOT_QUICK = {"paper-1024", "compiled", growth_row(2048, 8), "useful-result"}
