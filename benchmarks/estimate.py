@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator
 
 import numpy as np
+from quality_limits import FROM_MEDIAN
 from quality_movies import MOVIES
 from quality_movies import movie as quality_movie
 
@@ -30,9 +31,9 @@ def main() -> None:
     print("\nDim atoms of variance 2.6 px²: variance [px²], brightness and number relative to the truth, of each seed")
     for title, movie in dim_movies():
         print(f"  {title}: ", *(dim_line(movie, seed) for seed in seeds), flush=True)
-    print("\nNumber of spots relative to the truth on the movies of the quality benchmark, of seeds 0 and 1")
+    print("\nNumber of spots and motion relative to the truth on the movies of the quality benchmark, of seeds 0 and 1")
     for name, movie in MOVIES.items():
-        print(f"  {name}: ", *(f"{spots_found(movie, seed)[1]:.2f}" for seed in (0, 1)), flush=True)
+        print(f"  {name}: ", *(numbers(movie, seed) for seed in (0, 1)), flush=True)
     print("\nSample movie, 1 % of its pixels saturated (gain 1200, offset 115, background 0.6 e, variance 7 px²):")
     for seed in seeds:
         found = measure(MovieSettings(), seed)
@@ -63,27 +64,34 @@ def movie(variance_px2: float, peak_e: float, **fields: float) -> MovieSettings:
 
 
 def dim_movies() -> Iterator[tuple[str, MovieSettings]]:
-    """Return the movie *slow* of the quality benchmark, dimmer, on an even background, a wedge, and with fast atoms."""
+    """Return the movie *slow*, dimmer: on an even background, a wedge, with fast atoms, with large clusters."""
     for peak_e in (0.6, 0.45, 0.35, 0.25, 0.15):
         even, wedge = {"background_e": peak_e / 12}, {"background_e": 0.2, "background_gradient": 1.5}
         fast = even | {"walk_px": 2.0, "hop_probability": 0.02, "drift_px": 0.3}
-        for title, fields in {"even": even, "wedge": wedge, "fast": fast}.items():
+        large = even | {"clusters": 3, "cluster_atoms": 13, "single_atoms": 6}
+        for title, fields in {"even": even, "wedge": wedge, "fast": fast, "large clusters": large}.items():
             yield f"{peak_e} e, {title}", quality_movie(2.6, 9.2, **{"walk_px": 0.35, "atom_peak_e": peak_e} | fields)
 
 
 def dim_line(settings: MovieSettings, seed: int) -> str:
-    found, number = spots_found(settings, seed)
+    found, number, _ = spots_found(settings, seed)
     guess = "" if found.certain else " guessed"
     brightness = found.atom_peak_e / settings.scene.atom_peak_e
     return f"[{found.spot_variance_px2:.1f}, {brightness:.2f}, {number:.2f}{guess}]"
 
 
-def spots_found(settings: MovieSettings, seed: int) -> tuple[Estimate, float]:
-    """Measure a movie; return with it the number of spots relative to that of its atoms."""
+def numbers(settings: MovieSettings, seed: int) -> str:
+    _, number, motion = spots_found(settings, seed)
+    return f"[{number:.2f}, {motion:.2f}]"
+
+
+def spots_found(settings: MovieSettings, seed: int) -> tuple[Estimate, float, float]:
+    """Measure a movie; return with it the number of spots and their motion, relative to those of its atoms."""
     simulated = simulate_movie(settings.model_copy(update={"seed": seed}))
     found = estimate(simulated.noisy)
     atoms = np.isfinite(simulated.positions[..., 0]).sum(axis=1).mean()
-    return found, float(found.atoms_per_frame / atoms)
+    step_px = FROM_MEDIAN * np.nanmedian(np.abs(np.diff(simulated.positions, axis=0)))
+    return found, float(found.atoms_per_frame / atoms), float(found.step_px / step_px)
 
 
 def measure(settings: MovieSettings, seed: int) -> Estimate:

@@ -75,6 +75,15 @@ def test_motion_is_found(simulated, walk_px):
     assert measured(moving).step_px == pytest.approx(walk_px, rel=0.3)
 
 
+@pytest.mark.parametrize("walk_px", [0.35, 0.8])
+def test_motion_of_dim_atoms_is_found_over_several_frames(simulated, walk_px):
+    """From one frame to the next, noise would make 0 or twice as much of it."""
+    dim = {"atom_peak_e": 0.45, "background_e": 0.04, "spot_variance_px2": 2.6, "bond_px": 9.2, "walk_px": walk_px}
+    dim |= {"clusters": 0, "single_atoms": 40, "hop_probability": 0, "drift_px": 0, "frames": 120}
+    steps = [measured(simulated(**dim, seed=seed)).step_px for seed in (0, 1, 2)]
+    assert steps == pytest.approx([walk_px] * 3, rel=0.5)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_pure_noise_is_not_mistaken_for_spots(simulated, seed):
     noise = simulated(clusters=0, single_atoms=0, background_texture=0, frames=32, seed=seed)
@@ -92,6 +101,13 @@ def test_clusters_of_dim_atoms_are_not_taken_for_broad_spots(simulated, peak_e, 
         assert found.variance_px2 == pytest.approx(2.6, rel=0.35)
         assert 1 / 2 < found.peak_counts / (300 * peak_e) < 1.5
         assert 1 / 3 < found.density_per_px * 128**2 / 40 < 2
+
+
+def test_large_clusters_of_dim_atoms_that_only_the_broadest_filter_sees_are_not_taken_for_spots(simulated):
+    dim = {"atom_peak_e": 0.27, "background_e": 0.025, "spot_variance_px2": 2.6, "bond_px": 9.2, "walk_px": 0.35}
+    large = {"clusters": 3, "cluster_atoms": 13, "single_atoms": 6, "frames": 120}
+    for seed in (0, 1, 2):
+        assert measured(simulated(**dim, **large, seed=seed)).variance_px2 == pytest.approx(2.6, rel=0.5)
 
 
 def test_slow_atoms_that_five_frames_do_not_show_are_found_in_more(simulated):

@@ -32,6 +32,8 @@ NARROWEST, WIDEST = 0.3, 1.0
 """Filters that count, relative to the variance found with them: broader ones take neighbours for one spot."""
 BEST = 0.5
 """Of these filters, relative to the variance on which they agree: narrower ones find but a part of the spots."""
+BROAD_PX2 = 10.0
+"""Where no filter below this one finds enough spots, they may be clusters whose atoms more frames would show [px²]."""
 FEW = 0.2
 """Share of the spots that broader filters find, below which narrower ones do not suffice."""
 MANY = 0.5
@@ -48,6 +50,10 @@ NEAR = 3.0
 """Squared lag up to which the covariance is fitted, relative to the same."""
 PRESENT = 0.3
 """The same share for the dimmest spots that are counted, not for all together."""
+LAGS = 6
+"""Frames over which motion is followed: that from one to the next is less than what noise makes of it."""
+STEPS = np.append(0, np.geomspace(0.02, 4, 200))
+"""Steps from frame to frame among which the best one is taken, in standard deviations of a spot."""
 
 
 @dataclass(frozen=True)
@@ -194,15 +200,20 @@ def _width(runs: NDArray[np.float32]) -> tuple[_Search, float | None]:
     measured = _measured(search, _flat(runs))
     scale, variance, number = measured.T
     narrow = scale <= WIDEST * variance
+    known = np.inf
     if number[narrow].sum() > FEW * number.max(initial=0):
         agreed, narrowest = _agreed(measured[narrow]), float(variance[0])
-        return search, agreed if agreed <= ENVELOPE * narrowest else narrowest
+        known = agreed if agreed <= ENVELOPE * narrowest else narrowest
+        if scale[narrow][0] < BROAD_PX2:
+            return search, known
     # Weak spots show in more frames, fast ones within theirs, and both only to filters that are broader than they are.
     # Such filters take neighbours for one spot, the more the broader they are: the narrowest measure is the best.
     others = [*(_by_neighbours(runs, reach) for reach in REACHES[1:]), _by_rows(runs)]
     narrowest_of = [(_narrowest(measured), search), *((_narrowest(_measured(s, _flat(runs))), s) for s in others)]
-    variance, search = min(narrowest_of, key=lambda item: item[0])
-    return search, variance if np.isfinite(variance) else None
+    variance, other = min(narrowest_of, key=lambda item: item[0])
+    if known <= ENVELOPE * variance:
+        return search, known if np.isfinite(known) else None
+    return other, variance
 
 
 def _measured(search: _Search, frames: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -290,14 +301,21 @@ def _step_and_energy(response: NDArray[np.float32], variance_px2: float) -> tupl
     """Measure motion, and density × squared height, by how the covariance of blob responses falls with time.
 
     Responses to spots of height h and density n have the covariance 16π n h² v⁴ V^-3 at lag zero, with V = 4v without
-    motion; a step of variance D per axis adds D to V, two random steps 2D. Of two frames the contrast is not known: 0.
+    motion; each random step of variance D per axis adds D to V. One frame's noise is not in another one, so lag zero
+    is left out. Of two frames the contrast is not known: 0.
     """
-    if response.shape[1] < 3:
+    lags = np.arange(1, min(LAGS, response.shape[1] - 1) + 1)
+    if len(lags) < 2:
         return 0.5, 0.0
-    near, far = (float((response[:, lag:] * response[:, :-lag]).mean(dtype=np.float64)) for lag in (1, 2))
-    if far <= 0 or near <= 0:
+    covariance = np.array([(response[:, lag:] * response[:, :-lag]).mean(dtype=np.float64) for lag in lags])
+    steps = np.sqrt(variance_px2) * STEPS
+    falls = (1 + np.square(steps)[:, None] * lags / (4 * variance_px2)) ** -3.0
+    falls /= np.sqrt(np.square(falls).sum(axis=1, keepdims=True))
+    likeness = falls @ covariance
+    best = int(likeness.argmax())
+    if likeness[best] <= 0:
         return float(np.sqrt(4 * variance_px2)), 0.0
-    ratio = float(np.clip((near / far) ** (1 / 3), 1, 1.8))
-    square = 4 * variance_px2 * (ratio - 1) / (2 - ratio)
+    square = steps[best] ** 2
+    near = likeness[best] * falls[best, 0]
     energy = near * (4 * variance_px2 + square) ** 3 / (16 * np.pi * variance_px2**4)
-    return float(np.sqrt(square)), energy
+    return float(steps[best]), float(energy)
