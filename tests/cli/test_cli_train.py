@@ -63,10 +63,11 @@ def test_settings_of_another_run_are_taken_whole(noise2atom, movie_file, scripte
     assert script.calls[0]["settings"] == other
 
 
-def test_the_paper_keeps_its_clean_images(noise2atom, movie_file, scripted):
+def test_the_paper_keeps_its_clean_images_but_for_a_crop_as_small_as_the_movie(noise2atom, movie_file, scripted):
     script = scripted()
     assert noise2atom("train", movie_file, "-o", "run", "--preset", "paper").code == 0
-    assert script.calls[0]["settings"].simulation == Settings().simulation
+    expected = Settings().simulation.model_copy(update={"crop_px": 48})
+    assert script.calls[0]["settings"].simulation == expected
 
 
 def test_json_lines(noise2atom, movie_file, scripted):
