@@ -38,8 +38,8 @@ repeat. What users wait for is part of a time: drawing crops and simulating imag
 copying a frame when it is denoised. Frames of less than 1024² px are denoised several at once, as they are when a movie
 is written, by the U-Net one by one. With a GPU, spare cores still simulate pairs, and draw the atoms of clean images
 that the GPU renders, some steps ahead. The generators' passes of `paper` and the work of its critic are launched as
-CUDA graphs there; a warning tells where that failed. Networks that are only applied have random weights. Goals are for
-two CPU cores, or for one GPU.
+CUDA graphs there; a warning tells where that failed. A step waits for the GPU once, when its losses are fetched.
+Networks that are only applied have random weights. Goals are for two CPU cores, or for one GPU.
 """
 COLUMNS = "| what | goal | measured | spread | against |\n|---|---|---|---|---|"
 SECTIONS = {"cpu": "On a CPU", "cuda": "On a GPU"}

@@ -37,18 +37,19 @@ RMS_DECAY = 0.9
 Losses = tuple[Tensor, dict[str, Tensor]]
 """The loss that is to fall, and those it is made of, by name."""
 Differentiated = tuple[dict[str, Tensor], list[Tensor | None]]
-"""A part's share of the losses, that which is to fall under an empty name, and of its gradient by each weight."""
+"""A part's share of the losses, and of the gradient by each weight."""
 
 
 class NonFiniteLossError(ArithmeticError):
-    """A loss is NaN or infinite; no weight was changed."""
+    """A loss is NaN or infinite; no weight was changed, and the optimisers begin anew."""
 
 
 class Learner:
     """Two generators and a critic with their optimisers.
 
     Every step draws its random numbers from the seed, the attempt and its own number alone, so that a resumed run
-    goes on as if it had never stopped.
+    goes on as if it had never stopped. It waits for the device once, at its end: optimisers take as long to launch
+    what they do as a GPU takes for a pass.
 
     Parameters
     ----------
@@ -105,6 +106,8 @@ class Learner:
             "generators": rms(generators),
             "critic": rms(self.critic.parameters()),
         }
+        self._weights: list[Tensor] = [weight for network in self._networks.values() for weight in network.parameters()]
+        self._weights_before = [weight.detach().clone() for weight in self._weights]
 
     @property
     def _crop_px(self) -> int:
@@ -128,6 +131,7 @@ class Learner:
         dict of str to float
             Losses by name.
         """
+        self._begin()
         warm = self.settings.warm_start
         rate = warm.learning_rate * 0.5**self.attempt  # what went wrong once is done more slowly
         rate *= min(1.0, (step + 1) / RAMP_STEPS) * (0.5 + 0.5 * float(np.cos(np.pi * progress)))
@@ -141,7 +145,7 @@ class Learner:
 
         losses = self._descend("warm", losses_of, parts)
         self._follow(min(self.settings.training.average_decay, (step + 1) / (step + 10)))
-        return losses
+        return self._finish(losses)
 
     def _pairs_losses(self, examples: Examples, part: Part) -> dict[str, Tensor]:
         """Mean square difference of s2c's result, and of c2s's expected frame, on simulated pairs."""
@@ -165,13 +169,30 @@ class Learner:
         dict of str to float
             Losses by name.
         """
+        self._begin()
         training = self.settings.training
         parts, seen = self._draws.cycle_step(step, self.attempt)
         fake = self._fake(seen, parts)
         critic = self._critic_steps(seen, fake, parts)
         losses = self._joint(seen, self._rng(2, step), parts) if training.joint else self._in_turn(seen, fake, parts)
         self._follow(training.average_decay)
-        return {"critic": critic} | losses
+        return self._finish({"critic": critic} | losses)
+
+    @torch.no_grad()
+    def _begin(self) -> None:
+        """Keep the weights as they are, so that a step need not ask the device before each change."""
+        torch._foreach_copy_(self._weights_before, self._weights)
+
+    @torch.no_grad()
+    def _finish(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        """Fetch a step's losses; undo the step if one is not finite."""
+        figures: dict[str, float] = dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True))
+        if not np.isfinite([*figures.values()]).all():
+            torch._foreach_copy_(self._weights, self._weights_before)
+            for optimiser in self.optimisers.values():
+                optimiser.state.clear()
+            raise NonFiniteLossError(f"a loss is not finite: {figures}")
+        return figures
 
     def _fake(self, seen: list[Seen], parts: list[Part]) -> list[Tensor]:
         """Denoise the frames for the critic; the paper's adversarial step goes back through the same pass.
@@ -186,7 +207,7 @@ class Learner:
 
         return self.team.map(fake_of, parts)
 
-    def _in_turn(self, seen: list[Seen], fake: list[Tensor], parts: list[Part]) -> dict[str, float]:
+    def _in_turn(self, seen: list[Seen], fake: list[Tensor], parts: list[Part]) -> dict[str, Tensor]:
         """Update by one generator loss after the other, as the paper does."""
         training = self.settings.training
 
@@ -204,12 +225,12 @@ class Learner:
             loss = self._cycle_loss(seen[part.number].clean, part)
             return training.cycle_weight * loss, {"cycle": loss}
 
-        losses: dict[str, float] = {}
+        losses: dict[str, Tensor] = {}
         for losses_of in (adversarial, low_frequency, cycle):
             losses |= self._descend("generators", losses_of, parts)
         return losses
 
-    def _joint(self, seen: list[Seen], rng: np.random.Generator, parts: list[Part]) -> dict[str, float]:
+    def _joint(self, seen: list[Seen], rng: np.random.Generator, parts: list[Part]) -> dict[str, Tensor]:
         """Update once by the sum of all losses; the movie's frames pass s2c once."""
         training = self.settings.training
         judged, hidden = self._hidden(rng)
@@ -235,15 +256,15 @@ class Learner:
 
         return self._descend("generators", losses_of, parts)
 
-    def _critic_steps(self, seen: list[Seen], fake: list[Tensor], parts: list[Part]) -> float:
+    def _critic_steps(self, seen: list[Seen], fake: list[Tensor], parts: list[Part]) -> Tensor:
         """Teach the critic; the generated images do not change meanwhile and are made once."""
         training = self.settings.training
 
         def differentiated(part: Part) -> Differentiated:
             loss, *gradients = self._critic_work(seen[part.number].clean, fake[part.number].detach(), part.noise)
-            return {"critic": part.share * loss, "": part.share * loss}, [part.share * each for each in gradients]
+            return {"critic": part.share * loss}, [part.share * each for each in gradients]
 
-        losses = {"critic": 0.0}
+        losses = {"critic": torch.zeros((), device=self.device)}
         for _ in range(training.critic_steps):
             losses = self._update("critic", self.team.map(differentiated, parts))
         return losses["critic"]
@@ -287,35 +308,31 @@ class Learner:
     def _mixed_precision(self) -> torch.autocast:
         return mixed_precision(self.device, self.settings.run.mixed_precision)
 
-    def _descend(self, name: str, losses_of: "Callable[[Part], Losses]", parts: list[Part]) -> dict[str, float]:
+    def _descend(self, name: str, losses_of: "Callable[[Part], Losses]", parts: list[Part]) -> dict[str, Tensor]:
         """Do one step of an optimiser; return the means of the losses over the batch."""
-        weights = self._weights(name)
+        weights = self._changed_by(name)
 
         def differentiated(part: Part) -> Differentiated:
             with self._mixed_precision():
                 total, losses = losses_of(part)
             gradients = torch.autograd.grad(part.share * total, weights, allow_unused=True)
-            return {n: part.share * loss.detach() for n, loss in (losses | {"": total}).items()}, list(gradients)
+            return {n: part.share * loss.detach() for n, loss in losses.items()}, list(gradients)
 
         return self._update(name, self.team.map(differentiated, parts))
 
-    def _update(self, name: str, parts: "Sequence[Differentiated]") -> dict[str, float]:
+    def _update(self, name: str, parts: "Sequence[Differentiated]") -> dict[str, Tensor]:
         """Do one step of an optimiser by what the parts contribute; return the sums of their losses."""
         losses, gradients = zip(*parts, strict=True)
         sums = [_sum(of_parts) for of_parts in zip(*gradients, strict=True)]
-        means = {key: sum(of_part[key] for of_part in losses) for key in losses[0]}
+        means: dict[str, Tensor] = {key: sum(of_part[key] for of_part in losses) for key in losses[0]}
         self.team.processes.add([*means.values(), *(gradient for gradient in sums if gradient is not None)])
-        # one transfer for all: each waits for the GPU
-        figures: dict[str, float] = dict(zip(means, torch.stack([*means.values()]).tolist(), strict=True))
-        if not np.isfinite(figures.pop("")):
-            raise NonFiniteLossError(f"the {name} loss is not finite: {figures}")
-        for weight, gradient in zip(self._weights(name), sums, strict=True):
+        for weight, gradient in zip(self._changed_by(name), sums, strict=True):
             weight.grad = gradient
         self.optimisers[name].step()
-        return figures
+        return means
 
-    def _weights(self, name: str) -> list[Tensor]:
-        """Return what an optimiser changes."""
+    def _changed_by(self, name: str) -> list[Tensor]:
+        """Return the weights that an optimiser changes."""
         return [weight for group in self.optimisers[name].param_groups for weight in group["params"]]
 
     def _follow(self, decay: float) -> None:
