@@ -57,8 +57,8 @@ PROBED_EVERY = 4
 """Frames of which F1 is taken."""
 NEAR_F1 = 0.02
 CHECKPOINT_S = 10.0
-APPLIED_FRAMES, GPU_FRAMES = 8, 256
-"""Of a movie of small frames; on a GPU, eight would be over at once."""
+APPLIED_FRAMES, GPU_PX = 8, 2**25
+"""Frames of a movie; on a GPU, which would be done at once, all pixels of one."""
 DENOISED_PX = 8 * 256**2
 """Of larger frames, so few are denoised in the rows of growth that they have no more pixels than this, but one."""
 
@@ -218,7 +218,8 @@ def counts(frames: int, size_px: int) -> Movie:
 
 def apply(bench: Bench, name: PresetName, size_px: int) -> list[Result]:
     """Frames of a movie as users have them, small ones several at once, against the plain U-Net on one by one."""
-    at_once = 1 if frames_at_once((size_px, size_px)) == 1 else GPU_FRAMES if bench.on_gpu else APPLIED_FRAMES
+    at_once = 1 if frames_at_once((size_px, size_px)) == 1 else APPLIED_FRAMES
+    at_once = GPU_PX // size_px**2 if bench.on_gpu else at_once
     movie = counts(max(at_once, APPLIED_FRAMES), size_px)
     turn, model = itertools.cycle(range(len(movie))), untrained(name)
     denoiser, unet = FrameDenoiser(movie, model, bench.device, bench.threads), PlainUNet().to(bench.device).eval()

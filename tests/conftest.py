@@ -1,8 +1,11 @@
-"""Nothing that a test does may touch the settings of the user's own napari."""
+"""What must be set before anything is imported."""
 
 import os
 import tempfile
 
-# napari reads this once, when its settings are imported, which its pytest plugin leaves to the first test
+# napari reads this once, when its settings are imported, which its pytest plugin leaves to the first test; nothing that
+# a test does may touch those of the user's own napari
 _settings = tempfile.TemporaryDirectory(prefix="napari-settings-")
 os.environ["NAPARI_CONFIG"] = os.path.join(_settings.name, "settings.yaml")
+# Triton's own functions, too, are made for its interpreter, which needs no GPU, when they are imported
+os.environ["TRITON_INTERPRET"] = "1"

@@ -325,13 +325,13 @@ def test_batches_are_their_frames(architecture: str, size: tuple[int, int]) -> N
 
 
 def test_a_batch_sends_each_frame_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    sent, apply = [], Normalisation.apply
+    sent, overwrite = [], Normalisation.overwrite
 
-    def spy(normalisation: Normalisation, grey: NDArray[np.generic]) -> NDArray[np.float32]:
+    def spy(normalisation: Normalisation, grey: torch.Tensor) -> torch.Tensor:
         sent.append(len(grey))
-        return apply(normalisation, grey)
+        return overwrite(normalisation, grey)
 
-    monkeypatch.setattr(Normalisation, "apply", spy)
+    monkeypatch.setattr(Normalisation, "overwrite", spy)
     denoiser = FrameDenoiser(Movie(make_frames(12)), make_model(), "cpu", threads=1)
     denoiser._batch = 4
     list(denoiser.stream(range(2, 10)))
@@ -408,6 +408,15 @@ def test_large_frames_are_denoised_one_by_one() -> None:
     assert FrameDenoiser(large, make_model(), "cpu", threads=8).at_once == 1
     assert FrameDenoiser(small, make_model(), "cpu", threads=8).at_once == 4
     assert FrameDenoiser(small, make_model(), "cpu", threads=2).at_once == 2
+
+
+def test_a_gpu_computes_small_frames_while_others_are_on_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_noise2atom.inference.resolve_device", torch.device)
+    small, large = (Movie(da.zeros((2, side, side), chunks=(1, side, side))) for side in (128, 2048))
+    denoiser = FrameDenoiser(small, make_model(), "cuda")
+    assert (denoiser.at_once, denoiser._batch) == (2, 128)
+    denoiser = FrameDenoiser(large, make_model(), "cuda")
+    assert (denoiser.at_once, denoiser._batch) == (1, 1), "memory is bounded"
 
 
 def test_callers_threads_stay() -> None:

@@ -93,6 +93,13 @@ def test_normalisation_is_affine_and_does_not_clip() -> None:
     np.testing.assert_allclose(result, [-2, -1, 0, 1, 2], atol=1e-6)
 
 
+def test_tensors_are_normalised_where_they_are() -> None:
+    normalisation, grey = Normalisation(-3, 250.5), np.linspace(-10, 300, 1001, dtype=np.float32)
+    tensor = torch.from_numpy(grey.copy())
+    assert normalisation.overwrite(tensor) is tensor
+    np.testing.assert_array_equal(tensor.numpy(), normalisation.apply(grey))
+
+
 @pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (0.0, float("nan")), (0.0, float("inf"))])
 def test_impossible_normalisation(low: float, high: float) -> None:
     with pytest.raises(ValueError, match="low below high"):

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from uuid import uuid4
 
@@ -36,8 +36,10 @@ REFERENCE_PX = 128
 REFERENCES_PER_AXIS = 3
 SMALL_PX = 192**2
 """Up to here, one CPU thread is faster than several on a frame of the compact network [px]."""
-BATCH_PX = 2**19
+BATCH_PX = 2**21
 """Small frames of so many pixels in all are one batch on a GPU, which is idle between the operations on few [px]."""
+BATCHES_AT_ONCE = 2
+"""While a GPU computes one, the next is read and sent, and the last fetched."""
 
 
 def denoise(
@@ -186,10 +188,11 @@ class FrameDenoiser:
         self._windows = FrameWindows(movie, model.settings.network.frames_in, model.normalisation.low)
         self._threads = spare_threads(threads)
         alone = self._device.type != "cpu"
-        self.at_once = 1 if alone else min(self._threads, frames_at_once(self._size_px))
-        """Frames, on a GPU batches of them, that are computed at a time, if so many are asked for."""
         pixels = self._size_px[0] * self._size_px[1]
         self._batch = max(1, BATCH_PX // pixels) if alone else 1
+        batches = BATCHES_AT_ONCE if self._batch > 1 else 1
+        self.at_once = batches if alone else min(self._threads, frames_at_once(self._size_px))
+        """Frames, on a GPU batches of them, that are computed at a time, if so many are asked for."""
         self._small = pixels <= SMALL_PX
         self._pool = ThreadPoolExecutor(self.at_once, "denoise")
         self._of_thread = threading.local()
@@ -245,12 +248,13 @@ class FrameDenoiser:
         return np.concatenate([self._translate(part) for part in (windows[:half], windows[half:])])
 
     def _translate_at_once(self, windows: list[list[NDArray[np.generic]]]) -> NDArray[np.float32]:
-        generator = self._generator()
+        with self._stream():
+            generator = self._generator()
         # Instance norm after instance norm amplifies rounding: bfloat16 would change the paper's result by a tenth.
         fine = generator.needs_statistics
         use_threads(max(1, self._threads // min(self.at_once, self._asked)) if fine or not self._small else 1)
         mixed = mixed_precision(self._device, self._model.settings.run.mixed_precision, fine=fine)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._stream():
             # Converted here and not by the callers, so that there are no more such copies than threads.
             frames = self._normalised(windows)
             with mixed:
@@ -271,12 +275,20 @@ class FrameDenoiser:
         """Return windows on the device, shape (n, frames_in, y, x); a frame that is in several of them is sent once."""
         frames = [frame for window in windows for frame in window]
         different = {id(frame): frame for frame in frames}
-        normalised = self._model.normalisation.apply(np.stack([*different.values()]))
-        there = torch.from_numpy(normalised).to(self._device)
+        grey = np.stack([*different.values()], dtype=np.float32, casting="unsafe")
+        there = self._model.normalisation.overwrite(torch.from_numpy(grey).to(self._device))
         if len(different) < len(frames):
             numbers = {key: number for number, key in enumerate(different)}
             there = there[[numbers[id(frame)] for frame in frames]]
         return there.reshape(len(windows), -1, *there.shape[1:])
+
+    def _stream(self) -> AbstractContextManager[object]:
+        """Return a context whose thread, on a CUDA GPU, does not wait for what others have launched."""
+        if self._device.type != "cuda":
+            return nullcontext()
+        if not hasattr(self._of_thread, "stream"):
+            self._of_thread.stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        return torch.cuda.stream(self._of_thread.stream)
 
     def _generator(self) -> Generator:
         """Return the network of the calling thread."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -39,6 +39,8 @@ MODEL_NAME = "model.safetensors"
 TOLERANCE = 0.2
 """Relative difference of the pixel sizes of movie and model from which a warning is given."""
 
+Float32 = TypeVar("Float32", NDArray[np.float32], Tensor)
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -64,11 +66,14 @@ class Normalisation:
 
     def apply(self, grey: NDArray[np.generic]) -> NDArray[np.float32]:
         """Map grey values of any shape to about [-1, 1]."""
-        values = grey.astype(np.float32)
-        values -= np.float32(self.low)
-        values *= np.float32(2 / (self.high - self.low))
-        values -= np.float32(1)
-        return values
+        return self.overwrite(grey.astype(np.float32))
+
+    def overwrite(self, grey: Float32) -> Float32:
+        """Map float32 grey values, of an array or a tensor on any device, where they are; return them."""
+        grey -= self.low
+        grey *= 2 / (self.high - self.low)
+        grey -= 1
+        return grey
 
 
 @dataclass(frozen=True, eq=False)

@@ -149,14 +149,16 @@ def test_the_memory_layout_changes_no_result() -> None:
     torch.testing.assert_close(generator(images), expected)
 
 
-def test_only_a_gpu_keeps_the_channels_of_instance_norm_together() -> None:
+@pytest.mark.parametrize("fuses", [True, False])
+def test_only_a_gpu_that_does_not_fuse_norms_keeps_their_channels_together(
+    monkeypatch: pytest.MonkeyPatch, fuses: bool
+) -> None:
+    monkeypatch.setattr("napari_noise2atom.networks.generator.fuses_norms", lambda device: fuses)
     paper, compact = PaperGenerator(), CompactGenerator(1, 8)
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert {memory_layout(paper, cpu), memory_layout(compact, cpu), memory_layout(compact, gpu)} == {
-        torch.channels_last
-    }
-    assert memory_layout(paper, gpu) == torch.contiguous_format
-    assert memory_layout(paper, gpu, frozen=True) == torch.channels_last
+    layouts = [memory_layout(*case) for case in ((paper, cpu), (compact, cpu), (compact, gpu), (paper, gpu, True))]
+    assert layouts == 4 * [torch.channels_last]
+    assert memory_layout(paper, gpu) == (torch.channels_last if fuses else torch.contiguous_format)
 
 
 def test_a_saturated_compact_network_still_learns() -> None:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .norm import fuses_norms
+
 __all__ = ["STRIDE_PX", "Generator", "OutputConv", "SplitGenerator", "memory_layout", "pad_to_stride"]
 
 STRIDE_PX = 8
@@ -59,8 +61,8 @@ class Generator(nn.Module, ABC):
 def memory_layout(generator: Generator, device: torch.device, frozen: bool = False) -> torch.memory_format:
     """Return the layout in which a generator's weights and images are fast on a device.
 
-    Convolutions want the channels last. Instance norm then has to take one image after the other, which a CPU does not
-    mind; a GPU would wait for that many more operations.
+    Convolutions want the channels last. Instance norm then has to take one image after the other, unless it is fused
+    with its activation. A CPU does not mind; a GPU would wait for that many more operations.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def memory_layout(generator: Generator, device: torch.device, frozen: bool = Fal
     -------
     torch.memory_format
     """
-    one_by_one = generator.needs_statistics and not frozen and device.type != "cpu"
+    one_by_one = generator.needs_statistics and not frozen and device.type != "cpu" and not fuses_norms(device)
     return torch.contiguous_format if one_by_one else torch.channels_last
 
 

@@ -1,13 +1,36 @@
 """Instance normalisation whose statistics can be frozen, so that a tile does not change its own result."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["InstanceNorm", "frozen_statistics"]
+__all__ = ["InstanceNorm", "frozen_statistics", "fuses_norms"]
+
+
+@cache
+def fuses_norms(device: torch.device) -> bool:
+    """Return whether norm and activation are one on a device, for images in the channels_last layout.
+
+    So it is on a CUDA GPU where Triton is and works, which needs a C compiler.
+    """
+    if device.type != "cuda":
+        return False
+    try:
+        from .fused_norm import fused_map
+
+        sample = torch.ones((1, 8, 4, 4), device=device).contiguous(memory_format=torch.channels_last)
+        fused_map(sample, sample[0, :, 0, 0], sample[0, :, 0, 0], 1.0)
+    except Exception as error:  # whatever a compiler may raise
+        warnings.warn(
+            f"the preset paper goes on without fused norms, more slowly: {error}", RuntimeWarning, stacklevel=2
+        )
+        return False
+    return True
 
 
 class InstanceNorm(nn.Module):
@@ -40,6 +63,10 @@ class InstanceNorm(nn.Module):
             return self._normalise(images)
         scale, shift = self._frozen
         # In place and in one pass: for large images, new memory costs more than the arithmetic.
+        if fuses_norms(images.device) and images.is_contiguous(memory_format=torch.channels_last):
+            from .fused_norm import fused_map
+
+            return fused_map(images, scale, shift, self.slope)
         return self._activate(torch.addcmul(shift, images, scale, out=images))
 
     def _normalise(self, images: Tensor) -> Tensor:
@@ -51,6 +78,10 @@ class InstanceNorm(nn.Module):
             weight, bias = self.weight.repeat(count), self.bias.repeat(count)
             joined = self._batch_norm(images.view(1, count * channels, *size), weight, bias)
             return self._activate(joined).view(images.shape)
+        if fuses_norms(images.device):
+            from .fused_norm import fused_norm
+
+            return fused_norm(images, self.weight, self.bias, self.eps, self.slope)
         # In the channels_last layout it would copy the images; group norm takes several times as long as batch norm.
         each = [self._activate(self._batch_norm(image, self.weight, self.bias)) for image in torch.split(images, 1)]
         return torch.cat(each) if len(each) > 1 else each[0]

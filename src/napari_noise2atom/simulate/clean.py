@@ -75,7 +75,7 @@ def simulate_clean(
     images *= 2 / settings.atoms_per_position
     images -= 1
     xp.clip(images, None, 1, out=images)
-    inside = (atoms > 0) & np.all((positions >= 0) & (positions < settings.crop_px), axis=-1)
+    inside = (atoms > 0) & _within(positions, 0, settings.crop_px)
     return CleanImages(images, np.where(inside[..., None], positions, np.nan), np.where(inside, atoms, 0), variance)
 
 
@@ -123,11 +123,20 @@ def _draw_positions(
     positions = rng.integers(0, settings.lattice_px, (n, settings.positions_max, 2))
     atoms = rng.integers(1, settings.atoms_per_position + 1, positions.shape[:2])
     origin, reach = (settings.lattice_px - settings.crop_px) // 2, settings.kernel_px // 2
-    near = (positions >= origin - reach) & (positions < origin + settings.crop_px + reach)
-    there = near[..., 0] & near[..., 1] & (np.arange(settings.positions_max) < number[:, None])
+    there = _within(positions, origin - reach, origin + settings.crop_px + reach)
+    there &= np.arange(settings.positions_max) < number[:, None]
     count = there.sum(axis=1)
     packed = np.arange(max(1, int(count.max()))) < count[:, None]
     packed_positions = np.zeros((*packed.shape, 2), np.float32)
     packed_atoms = np.zeros(packed.shape, np.int64)
-    packed_positions[packed], packed_atoms[packed] = positions[there] - origin, atoms[there]
+    before, after = np.flatnonzero(there), np.flatnonzero(packed)
+    packed_positions.reshape(-1, 2)[after] = positions.reshape(-1, 2)[before] - origin
+    packed_atoms.reshape(-1)[after] = atoms.reshape(-1)[before]
     return packed_positions, packed_atoms
+
+
+def _within(positions: NDArray[np.number], start: int, stop: int) -> NDArray[np.bool_]:
+    """Return which positions, shape (..., 2), have both coordinates in [start, stop[."""
+    within = (positions >= start) & (positions < stop)
+    both: NDArray[np.bool_] = within[..., 0] & within[..., 1]
+    return both
