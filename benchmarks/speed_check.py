@@ -82,12 +82,15 @@ def copy_state(learner: Learner, port: PlainRecipe) -> None:
         (learner.critic, port.critic, learner.optimisers["critic"], port.critics),
     )
     for ours, theirs, our_optimiser, their_optimiser in networks:
+        numbers = {id(weight): number for number, weight in enumerate(our_optimiser.weights)}
         for source, target, transposed in weights(ours, theirs):
             target.copy_(as_transposed(source) if transposed else source)
-            remembered = our_optimiser.state[source].items()
+            remembered = {key: moments[numbers[id(source)]] for key, moments in our_optimiser.remembered.items()}
             their_optimiser.state[target] = {
-                key: as_transposed(value) if transposed and value.ndim else value.clone() for key, value in remembered
+                key: as_transposed(value) if transposed else value.clone() for key, value in remembered.items()
             }
+            if remembered:
+                their_optimiser.state[target]["step"] = torch.tensor(float(our_optimiser.steps))
 
 
 def weights(ours: nn.Module, theirs: nn.Module) -> Iterator[tuple[Tensor, Tensor, bool]]:

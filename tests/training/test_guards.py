@@ -158,7 +158,7 @@ def test_after_a_repair_the_warm_start_learns_more_slowly(movie: Movie, upright:
     for attempt in (0, 1, 2):
         learner = Learner(upright, patches, normalisation, Team(torch.device("cpu"), 1), attempt)
         learner.warm_step(100, 0.0)
-        rates.append(learner.optimisers["warm"].param_groups[0]["lr"])
+        rates.append(learner.optimisers["warm"].rate)
     peak = upright.warm_start.learning_rate
     assert rates == pytest.approx([peak, peak / 2, peak / 4])
 

@@ -53,7 +53,8 @@ class StridedConv(nn.Conv2d):
 def _operands(conv: nn.Conv2d, images: Tensor) -> list[Tensor | None]:
     """Return images, weight and bias in the precision in which autocast would convolve them."""
     kind = images.device.type
-    mixed = torch.is_autocast_enabled(kind) and images.dtype != torch.float64  # which autocast leaves alone
+    mixed = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    mixed &= images.dtype != torch.float64  # which autocast leaves alone
     dtype = torch.get_autocast_dtype(kind) if mixed else images.dtype
     return [None if tensor is None else tensor.to(dtype) for tensor in (images, conv.weight, conv.bias)]
 

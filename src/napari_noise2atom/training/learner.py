@@ -17,6 +17,7 @@ from napari_noise2atom.settings import Settings
 from .draws import Draws, Examples, Seen
 from .graphs import Work, graph_passes, graph_work
 from .losses import adversarial_loss, critic_loss, cycle_loss, low_frequency_cycle_loss, total_loss
+from .optimisers import Adam, Optimiser, RMSprop
 from .parts import Part, Team
 from .patches import SPACING, Patches, hidden_places, hide
 from .pretrained import load_pretrained
@@ -93,7 +94,7 @@ class Learner:
         self._draws = Draws(settings, patches, normalisation, team, layout)
         self.average = copy.deepcopy(self.s2c).requires_grad_(False)
         generators = [*self.s2c.parameters(), *self.c2s.parameters()]
-        rms = partial(torch.optim.RMSprop, lr=training.learning_rate, alpha=RMS_DECAY, momentum=training.momentum)
+        rms = partial(RMSprop, rate=training.learning_rate, decay=RMS_DECAY, momentum=training.momentum)
         self._critic_work: Work = self._differentiate_critic
         # Only where all passes are alike, and each goes back before the next one comes: as published.
         if self.device.type == "cuda" and not training.joint and not warm.steps:
@@ -101,8 +102,8 @@ class Learner:
             self._critic_work = graph_work(self._critic_work, sample, sample.tanh())
             for generator in (self.s2c, self.c2s):
                 graph_passes(generator, training.batch_size, self._crop_px, self._mixed_precision())
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
-            "warm": torch.optim.Adam(generators, warm.learning_rate, betas=ADAM_DECAYS),
+        self.optimisers: dict[str, Optimiser] = {
+            "warm": Adam(generators, warm.learning_rate, ADAM_DECAYS),
             "generators": rms(generators),
             "critic": rms(self.critic.parameters()),
         }
@@ -135,8 +136,7 @@ class Learner:
         warm = self.settings.warm_start
         rate = warm.learning_rate * 0.5**self.attempt  # what went wrong once is done more slowly
         rate *= min(1.0, (step + 1) / RAMP_STEPS) * (0.5 + 0.5 * float(np.cos(np.pi * progress)))
-        for group in self.optimisers["warm"].param_groups:
-            group["lr"] = max(rate, 1e-3 * warm.learning_rate)
+        self.optimisers["warm"].rate = max(rate, 1e-3 * warm.learning_rate)
         parts, examples = self._draws.warm_step(step, self.attempt)
 
         def losses_of(part: Part) -> Losses:
@@ -190,7 +190,7 @@ class Learner:
         if not np.isfinite([*figures.values()]).all():
             torch._foreach_copy_(self._weights, self._weights_before)
             for optimiser in self.optimisers.values():
-                optimiser.state.clear()
+                optimiser.reset()
             raise NonFiniteLossError(f"a loss is not finite: {figures}")
         return figures
 
@@ -310,7 +310,7 @@ class Learner:
 
     def _descend(self, name: str, losses_of: "Callable[[Part], Losses]", parts: list[Part]) -> dict[str, Tensor]:
         """Do one step of an optimiser; return the means of the losses over the batch."""
-        weights = self._changed_by(name)
+        weights = self.optimisers[name].weights
 
         def differentiated(part: Part) -> Differentiated:
             with self._mixed_precision():
@@ -326,14 +326,8 @@ class Learner:
         sums = [_sum(of_parts) for of_parts in zip(*gradients, strict=True)]
         means: dict[str, Tensor] = {key: sum(of_part[key] for of_part in losses) for key in losses[0]}
         self.team.processes.add([*means.values(), *(gradient for gradient in sums if gradient is not None)])
-        for weight, gradient in zip(self._changed_by(name), sums, strict=True):
-            weight.grad = gradient
-        self.optimisers[name].step()
+        self.optimisers[name].step(sums)
         return means
-
-    def _changed_by(self, name: str) -> list[Tensor]:
-        """Return the weights that an optimiser changes."""
-        return [weight for group in self.optimisers[name].param_groups for weight in group["params"]]
 
     def _follow(self, decay: float) -> None:
         """Move the averaged weights towards the present ones."""

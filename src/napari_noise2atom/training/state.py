@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
+
+from .optimisers import Optimiser
 
 __all__ = ["collect_state", "restore_state"]
 
 Networks = Mapping[str, nn.Module]
-Optimisers = Mapping[str, torch.optim.Optimizer]
+Optimisers = Mapping[str, Optimiser]
 
 
 def collect_state(networks: Networks, optimisers: Optimisers) -> dict[str, Tensor]:
@@ -18,7 +19,7 @@ def collect_state(networks: Networks, optimisers: Optimisers) -> dict[str, Tenso
     ----------
     networks : mapping of str to Module
         By role.
-    optimisers : mapping of str to Optimizer
+    optimisers : mapping of str to Optimiser
         By role.
 
     Returns
@@ -28,8 +29,7 @@ def collect_state(networks: Networks, optimisers: Optimisers) -> dict[str, Tenso
     """
     tensors = {f"{role}.{name}": tensor for role in networks for name, tensor in networks[role].state_dict().items()}
     for role, optimiser in optimisers.items():
-        for number, moments in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{role}.{number}.{name}": torch.as_tensor(m) for name, m in moments.items()}
+        tensors |= {f"optimiser.{role}.{name}": tensor for name, tensor in optimiser.state().items()}
     return tensors
 
 
@@ -51,11 +51,7 @@ def restore_state(networks: Networks, optimisers: Optimisers, tensors: Mapping[s
     for role, network in networks.items():
         network.load_state_dict(_below(f"{role}.", tensors))
     for role, optimiser in optimisers.items():
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _below(f"optimiser.{role}.", tensors).items():
-            number, moment = name.split(".")
-            state.setdefault(int(number), {})[moment] = tensor
-        optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+        optimiser.restore(_below(f"optimiser.{role}.", tensors))
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
