@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from napari_noise2atom.networks import frozen_statistics
 from napari_noise2atom.networks.blocks import Block, Residual
-from napari_noise2atom.networks.norm import InstanceNorm, fuses_norms
+from napari_noise2atom.networks.norm import InstanceNorm, _has_another_llvm, fuses_norms
 
 MODULE = "napari_noise2atom.networks.fused_norm"
 EPS, SLOPE = 1e-5, 0.2
@@ -115,6 +116,21 @@ def test_images_whose_channels_lie_together_are_left_to_torch(everywhere, monkey
     monkeypatch.setitem(sys.modules, MODULE, None)
     norm, images = InstanceNorm(3, SLOPE), torch.randn(2, 3, 5, 5)
     torch.testing.assert_close(norm(images), F.leaky_relu(F.instance_norm(images), SLOPE))
+
+
+def test_triton_is_not_loaded_beside_another_llvm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It would end the process, as it did a window on a screen in memory."""
+    maps = tmp_path / "maps"
+    maps.write_text("7f00-7f01 r-xp 00000000 08:01 1 /usr/lib/libstdc++.so.6\n")
+    assert not _has_another_llvm(maps)
+    assert not _has_another_llvm(tmp_path / "none"), "only Linux has such a file"
+    maps.write_text("7f00-7f01 r-xp 00000000 08:01 1 /usr/lib/x86_64-linux-gnu/libLLVM-15.so.1\n")
+    assert _has_another_llvm(maps)
+    monkeypatch.setattr("napari_noise2atom.networks.norm._has_another_llvm", lambda: True)
+    fuses_norms.cache_clear()
+    with pytest.warns(RuntimeWarning, match="more slowly: this process paints by LLVM"):
+        assert not fuses_norms(torch.device("cuda"))
+    fuses_norms.cache_clear()
 
 
 def test_without_triton_all_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,10 +101,15 @@ def test_the_state_of_other_weights_is_refused() -> None:
 
 
 def test_neither_training_nor_denoising_loads_the_compiler() -> None:
-    """It takes as long to load as the rest of torch, and was a third of the time to the first preview."""
+    """It takes as long to load as the rest of torch, and was a third of the time to the first preview.
+
+    It also loads Triton where that is, whose LLVM crashed windows that Mesa paints by another LLVM.
+    """
     script = """
 import sys
 import numpy as np
+import torch
+from napari_noise2atom.baselines.fitting import fit
 from napari_noise2atom.inference import denoise_frames
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import preset
@@ -123,6 +128,8 @@ def training():
 *_, last = training()
 assert last.step == 2, last
 assert denoise_frames(movie, models[0], [0], threads=1).shape == (1, 64, 64)
+network = torch.nn.Linear(1, 1)
+fit(network, lambda step: network(torch.ones(1)).square().sum(), steps=2, minutes=1, progress=lambda share: None)
 print("torch._dynamo" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -15,6 +15,7 @@ from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator, limited_threads, resolve_device, translate_tiled
 from napari_noise2atom.settings import CompareSettings
+from napari_noise2atom.training.optimisers import Adam
 from napari_noise2atom.windows import FrameWindows
 
 from .method import Progress
@@ -24,6 +25,7 @@ __all__ = ["fit", "placed", "portion", "prepared", "to_grey", "translate_movie"]
 N = TypeVar("N", bound=nn.Module)
 
 LEARNING_RATE = 2e-3
+ADAM_DECAYS = 0.9, 0.999
 RAMP_STEPS = 50
 """Steps over which the learning rate rises."""
 MARGIN_PX = 8
@@ -91,22 +93,19 @@ def fit(
     ArithmeticError
         If the loss is NaN or infinite.
     """
-    optimiser = torch.optim.Adam(network.parameters(), learning_rate)
+    optimiser = Adam(network.parameters(), learning_rate, ADAM_DECAYS)
     start = time.monotonic()
     for step in range(steps):
         share = max(step / steps, (time.monotonic() - start) / (60 * minutes))
         if share >= 1 and step:
             break
         progress(min(1.0, share))
-        for group in optimiser.param_groups:
-            cosine = 0.5 + 0.5 * float(np.cos(np.pi * min(1.0, share)))
-            group["lr"] = learning_rate * min(1.0, (step + 1) / RAMP_STEPS) * max(1e-3, cosine)
+        cosine = 0.5 + 0.5 * float(np.cos(np.pi * min(1.0, share)))
+        optimiser.rate = learning_rate * min(1.0, (step + 1) / RAMP_STEPS) * max(1e-3, cosine)
         value = loss(step)
         if not bool(torch.isfinite(value)):
             raise ArithmeticError(f"the loss is {value.item()} in step {step}; expected a finite number")
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimiser.step(torch.autograd.grad(value, optimiser.weights, allow_unused=True))
     progress(1.0)
 
 

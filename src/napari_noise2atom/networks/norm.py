@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +17,13 @@ __all__ = ["InstanceNorm", "frozen_statistics", "fuses_norms"]
 def fuses_norms(device: torch.device) -> bool:
     """Return whether norm and activation are one on a device, for images in the channels_last layout.
 
-    So it is on a CUDA GPU where Triton is and works, which needs a C compiler.
+    So it is on a CUDA GPU where Triton is and works, which needs a C compiler, and no other LLVM beside its own.
     """
     if device.type != "cuda":
         return False
     try:
+        if _has_another_llvm():
+            raise ImportError("this process paints by LLVM, without a GPU, and would crash with that of Triton")
         from .fused_norm import fused_map
 
         sample = torch.ones((1, 8, 4, 4), device=device).contiguous(memory_format=torch.channels_last)
@@ -31,6 +34,11 @@ def fuses_norms(device: torch.device) -> bool:
         )
         return False
     return True
+
+
+def _has_another_llvm(libraries: Path = Path("/proc/self/maps")) -> bool:
+    """Return whether this process has loaded LLVM, as Mesa does to paint windows where no GPU paints them."""
+    return libraries.exists() and "libLLVM" in libraries.read_text()
 
 
 class InstanceNorm(nn.Module):
