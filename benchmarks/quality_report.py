@@ -25,7 +25,8 @@ Every method runs in a process of its own, trained ones for at most eight minute
 Where a method ran with several seeds, the table shows the mean and, in brackets, the smallest and the largest value. A
 method that is not in a table was not measured on that movie. `default` differs from `compact` by a longer warm start,
 and does the same when both have eight minutes. `paper` does some fifty of its 2000 steps in eight minutes on a CPU,
-which teaches it nothing: it needs a GPU.
+which teaches it nothing: it needs a GPU. The times of `default` on `pt_on_carbon_wedge` and `pt_on_carbon_fast` contain
+a pause of half an hour.
 
 - **F1** of atoms within 2.5 px of true ones, at the threshold that is best for each result; precision and recall at
   the same threshold. **Gap closed** is the share of the difference between the raw frames' F1 and the clean movie's
