@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from .movie import Movie
-from .networks import Generator, build_s2c
+from .networks import Generator, blank, build_s2c
 from .settings import Settings
 
 __all__ = [
@@ -335,18 +334,8 @@ def _model_path(path: Path | str) -> Path:
 
 def _blank_s2c(settings: Settings) -> Generator:
     """Return the generator without memory for weights, which draws no random numbers either."""
-    with torch.device("meta"), _Undrawn():
+    with blank():
         return build_s2c(settings.network)
-
-
-class _Undrawn(TorchFunctionMode):
-    """Leaves out what draws initial weights; where they take no memory, torch would load its compiler for that."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__name__", "") in ("kaiming_uniform_", "normal_", "uniform_"):
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
 
 
 def _some(names: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from napari_noise2atom.settings import NetworkSettings
 
+from .blank import blank
 from .compact import CompactGenerator
 from .critic import Critic
 from .device import limited_threads, mixed_precision, resolve_device, spare_threads, use_threads
@@ -19,6 +20,7 @@ __all__ = [
     "InstanceNorm",
     "LowPass",
     "PaperGenerator",
+    "blank",
     "build_c2s",
     "build_critic",
     "build_s2c",

@@ -182,6 +182,23 @@ def _gather(partial, image, CHANNELS: tl.constexpr, WIDE: tl.constexpr, CHUNKS: 
     return tl.load(places, there, 0.0), tl.load(places + CHANNELS, there, 0.0)
 
 
+@triton.jit
+def _map_chunk(
+    images, result, scale, shift, slope, pixels, chunk,
+    CHANNELS: tl.constexpr, TALL: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """Scale, shift and activate a chunk, given the maps of the program's channels."""
+    first = tl.program_id(1) * chunk
+    stop = tl.minimum(first + chunk, pixels)
+    start = first
+    while start < stop:
+        places, there = _block(start, stop, pixels, CHANNELS, TALL, WIDE)
+        values = tl.load(images + places, there, 0.0).to(tl.float32) * scale[None, :] + shift[None, :]
+        values = tl.where(values > 0, values, values * slope)
+        tl.store(result + places, values.to(result.dtype.element_ty), there)
+        start += TALL
+
+
 @triton.jit(do_not_specialize=SIZES)
 def _normalise(
     images, partial, statistics, weight, bias, result, eps, slope, pixels, chunk,
@@ -199,15 +216,7 @@ def _normalise(
         _keep(statistics, 2 * tl.program_id(0) + 1, inverse, CHANNELS, WIDE)
     scale = _per_channel(weight, 0, CHANNELS, WIDE) * inverse
     shift = _per_channel(bias, 0, CHANNELS, WIDE) - mean * scale
-    first = tl.program_id(1) * chunk
-    stop = tl.minimum(first + chunk, pixels)
-    start = first
-    while start < stop:
-        places, there = _block(start, stop, pixels, CHANNELS, TALL, WIDE)
-        values = tl.load(images + places, there, 0.0).to(tl.float32) * scale[None, :] + shift[None, :]
-        values = tl.where(values > 0, values, values * slope)
-        tl.store(result + places, values.to(result.dtype.element_ty), there)
-        start += TALL
+    _map_chunk(images, result, scale, shift, slope, pixels, chunk, CHANNELS, TALL, WIDE)
 
 
 @triton.jit
@@ -286,12 +295,4 @@ def _normalise_back(
 def _map(images, scale, shift, slope, pixels, chunk, CHANNELS: tl.constexpr, TALL: tl.constexpr, WIDE: tl.constexpr):
     """Scale, shift and activate a chunk of all pixels."""
     scales, shifts = _per_channel(scale, 0, CHANNELS, WIDE), _per_channel(shift, 0, CHANNELS, WIDE)
-    first = tl.program_id(1) * chunk
-    stop = tl.minimum(first + chunk, pixels)
-    start = first
-    while start < stop:
-        places, there = _block(start, stop, pixels, CHANNELS, TALL, WIDE)
-        values = tl.load(images + places, there, 0.0).to(tl.float32) * scales[None, :] + shifts[None, :]
-        values = tl.where(values > 0, values, values * slope)
-        tl.store(images + places, values.to(images.dtype.element_ty), there)
-        start += TALL
+    _map_chunk(images, images, scales, shifts, slope, pixels, chunk, CHANNELS, TALL, WIDE)
