@@ -25,7 +25,7 @@ def collect_state(networks: Networks, optimisers: Optimisers) -> dict[str, Tenso
     Returns
     -------
     dict of str to Tensor
-        Names are ``role.weight`` and ``optimiser.role.number.moment``.
+        Names are ``role.weight``, ``optimiser.role.number.moment`` and ``optimiser.role.steps``.
     """
     tensors = {f"{role}.{name}": tensor for role in networks for name, tensor in networks[role].state_dict().items()}
     for role, optimiser in optimisers.items():
