@@ -38,6 +38,9 @@ MOVIES = {
     "read-out noise": movie(2.6, 9.2, atom_peak_e=1.2, background_e=0.1, walk_px=0.35).model_copy(
         update={"detector": DETECTOR.model_copy(update={"read_noise_counts": 60.0, "pulse_shape": 1.5})}
     ),
+    "particle": movie(
+        2.6, 8.0, atom_peak_e=1.2, background_e=0.1, walk_px=0.35, clusters=1, cluster_atoms=45, column_atoms=7
+    ),
     "sample": MovieSettings(),
 }
 """By name: what changes from one to the next is dose, density, speed, pixel size, background or noise."""

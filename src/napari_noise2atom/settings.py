@@ -83,6 +83,8 @@ class SceneSettings(_Group):
 
     atom_peak_e: Positive = 1.12
     """Expected electrons in the brightest pixel of a single atom [e/px]."""
+    column_atoms: Count = 1
+    """Most atoms in a column of a crystal, seen along the beam; 1 where hardly any atom lies behind another."""
     background_e: NonNegative = 0.6
     """Expected electrons per pixel of the support film [e/px]."""
     background_gradient: Annotated[float, Field(ge=-2, le=2)] = 0.0

@@ -70,6 +70,13 @@ def test_other_clean_images_are_those_of_the_movie(movie):
     assert proposed.detector.gain_counts == found.gain_counts
 
 
+@pytest.mark.parametrize(("column_atoms", "most"), [(1, 4), (3, 4), (7, 10)])
+def test_clean_images_reach_to_the_thickest_columns_and_beyond(movie, found, column_atoms, most):
+    proposed = settings_from(replace(found, column_atoms=column_atoms), movie, PRESETS["compact"])
+    assert proposed.scene.column_atoms == column_atoms
+    assert proposed.simulation.atoms_per_position == most
+
+
 @pytest.mark.parametrize(
     ("length", "name", "frames_in"), [(2, "compact", 1), (6, "compact", 5), (40, "compact", 13), (6, "paper", 1)]
 )

@@ -135,3 +135,26 @@ def test_in_two_frames_spots_are_counted(simulated):
     atoms = np.isfinite(movie.positions[..., 0]).sum(axis=1).mean()
     assert found.certain
     assert 1 / 3 < found.density_per_px * 256**2 / atoms < 1.5
+
+
+PARTICLE = {
+    "spot_variance_px2": 2.6, "bond_px": 8, "background_e": 0.1, "walk_px": 0.35, "frames": 120,
+    "clusters": 1, "cluster_atoms": 45,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("thickest", [4, 7, 10])
+def test_beside_columns_the_height_of_a_single_atom_is_found(simulated, thickest):
+    for seed in (11, 12):
+        found = measured(simulated(**PARTICLE, atom_peak_e=1.0, column_atoms=thickest, seed=seed))
+        assert found.peak_counts == pytest.approx(300 * 1.0, rel=0.45)
+        assert found.column_atoms == pytest.approx(thickest, rel=0.35)
+
+
+@pytest.mark.parametrize("peak_e", [0.6, 6.0])
+def test_atoms_of_one_height_are_no_columns_though_some_hop(simulated, peak_e):
+    level = {"atom_peak_e": peak_e, "background_e": peak_e / 12, "spot_variance_px2": 2.6, "bond_px": 9.2}
+    for seed in (11, 12, 13):
+        found = measured(simulated(**level, walk_px=0.35, frames=120, seed=seed))
+        assert found.column_atoms == 1
+        assert found.peak_counts == pytest.approx(300 * peak_e, rel=0.3)

@@ -165,3 +165,28 @@ def test_the_sample_movie_is_like_a_real_one(seed):
         "CSS": np.mean([css(a, b) for a, b in pairwise(unit)]),
     }
     assert simulated == pytest.approx(REAL_MOVIE, rel=0.2)
+
+
+def test_clusters_of_columns_are_brightest_in_the_middle_and_single_atoms_stay_single():
+    scene = SceneSettings(atom_peak_e=2, background_e=0, column_atoms=6, walk_px=0.1, hop_probability=0)
+    movie = MovieSettings(
+        frames=2,
+        size_px=160,
+        spot_variance_px2=2,
+        bond_px=16,
+        clusters=1,
+        cluster_atoms=19,
+        single_atoms=8,
+        scene=scene,
+    )
+    result = simulate_movie(movie)
+    places = result.positions[0]
+    heights = []
+    for y, x in places[np.isfinite(places[:, 0])]:
+        row, column = round(float(y)), round(float(x))
+        # a spot's peak lies between pixels
+        nearest = np.exp(-((y - row) ** 2 + (x - column) ** 2) / 4)
+        heights.append(result.clean[0, row, column] / nearest / scene.atom_peak_e)
+    np.testing.assert_allclose(heights, np.round(heights), atol=0.1)  # whole numbers of atoms
+    assert max(heights) == pytest.approx(6, abs=0.1)
+    assert heights[-1] == pytest.approx(1, abs=0.1)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_noise2atom.settings import DetectorSettings, SceneSettings, Settings, preset
-from napari_noise2atom.simulate.pairs import _motion, _places, simulate_pairs
+from napari_noise2atom.simulate.pairs import _heights, _motion, _places, simulate_pairs
 
 IDEAL = DetectorSettings(
     offset_counts=0, gain_counts=100, pulse_shape=1e4, afterglow=0, line_jitter_px=0, read_noise_counts=0,
@@ -138,3 +138,26 @@ def test_a_wedge_has_no_direction() -> None:
         sides = np.abs(noisy[:, :, 16:].mean(axis=(1, 2)) - noisy[:, :, :16].mean(axis=(1, 2)))
         slopes.append(float((sides / noisy.mean(axis=(1, 2))).mean()))
     assert slopes[0] == pytest.approx(slopes[1], rel=0.05)
+
+
+@pytest.mark.parametrize("thickest", [2, 7])
+def test_columns_have_all_heights_and_thin_ones_are_the_more_common(thickest: int) -> None:
+    atoms = _heights((300, 60), thickest, np.random.default_rng(8))
+    number = np.bincount(atoms.ravel())[1:]
+    assert len(number) == thickest
+    np.testing.assert_allclose(number / number[0], 1 / np.arange(1, thickest + 1), rtol=0.1)
+
+
+def test_without_columns_hardly_any_atom_lies_behind_another() -> None:
+    share = np.bincount(_heights((300, 60), 1, np.random.default_rng(8)).ravel()) / 18000
+    np.testing.assert_allclose(share, [0, 0.9, 0.08, 0.02], atol=0.01)
+
+
+def test_columns_are_as_bright_as_their_atoms_together() -> None:
+    thick = settings(BRIGHT.model_copy(update={"column_atoms": 7}))
+    simulation = thick.simulation.model_copy(update={"atoms_per_position": 14})
+    drawn = (simulate_pairs(60, 48, s, np.random.default_rng(9)) for s in (settings(), thick))
+    thin, columns = (np.quantile(pairs.noisy[:, MIDDLE], 0.999) for pairs in drawn)
+    assert 2 < columns / thin < 7  # of 1 to 7 atoms, and of 1 to 3
+    clean = simulate_pairs(60, 48, thick.model_copy(update={"simulation": simulation}), np.random.default_rng(9)).clean
+    assert 0 < clean.max() <= 1  # above 7 of 14 atoms, by their brightness

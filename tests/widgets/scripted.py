@@ -26,6 +26,7 @@ FOUND = Estimate(
     background_texture=0.05,
     spot_variance_px2=4.0,
     atom_peak_e=1.5,
+    column_atoms=1,
     atoms_per_frame=12.0,
     step_px=0.3,
     certain=True,

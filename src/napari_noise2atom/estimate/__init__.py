@@ -17,7 +17,8 @@ __all__ = ["MEANING", "Estimate", "estimate", "propose", "settings_from"]
 MEANING = {
     "spot_variance_px2": ("variance of an atom's spot", "px²", "simulation.variance_min_px2, variance_max_px2"),
     "atoms_per_frame": ("spots in a frame", "", "simulation.positions_min, positions_max"),
-    "atom_peak_e": ("electrons in a spot's brightest pixel", "e", "scene.atom_peak_e"),
+    "atom_peak_e": ("electrons in an atom's brightest pixel", "e", "scene.atom_peak_e"),
+    "column_atoms": ("atoms in the thickest columns", "", "scene.column_atoms, simulation.atoms_per_position"),
     "step_px": ("motion per frame and axis", "px", "scene.walk_px"),
     "background_e": ("electrons in a pixel between the atoms", "e", "scene.background_e"),
     "background_gradient": ("change of the background across the frame", "", "scene.background_gradient"),
@@ -59,7 +60,9 @@ class Estimate:
     spot_variance_px2: float
     """Variance of a single spot."""
     atom_peak_e: float
-    """Electrons in the brightest pixel of a spot, without the background."""
+    """Electrons in the brightest pixel of a single atom, without the background."""
+    column_atoms: int
+    """Atoms in the thickest columns, seen along the beam; 1 where hardly any atom lies behind another."""
     atoms_per_frame: float
     """Spots in a frame of this movie's size: as many as make up its contrast."""
     step_px: float
@@ -105,6 +108,7 @@ def estimate(movie: Movie) -> Estimate:
         background_texture=float(np.clip(background.texture_counts / level, 0, 1)),
         spot_variance_px2=spots.variance_px2,
         atom_peak_e=spots.peak_counts / noise.gain_counts,
+        column_atoms=spots.column_atoms,
         atoms_per_frame=spots.density_per_px * movie.shape[1] * movie.shape[2],
         step_px=spots.step_px,
         certain=spots.certain,
@@ -169,6 +173,7 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
     )
     scene = SceneSettings(
         atom_peak_e=found.atom_peak_e,
+        column_atoms=found.column_atoms,
         background_e=found.background_e,
         background_gradient=found.background_gradient,
         background_texture=found.background_texture,
@@ -188,13 +193,17 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
 
 
 def _clean_images(found: Estimate, movie: Movie, base: CleanSettings) -> CleanSettings:
-    """Draw spots as wide and as dense as the movie's; a density may be half or twice what was found."""
+    """Draw spots as wide and as dense as the movie's; a density may be half or twice what was found.
+
+    The thickest columns leave a quarter of the range to those that are brighter than most.
+    """
     expected = found.atoms_per_frame / (movie.shape[1] * movie.shape[2]) * base.lattice_px**2
     reach = int(np.ceil(3.5 * np.sqrt(1.15 * found.spot_variance_px2)))
     return base.model_copy(
         update={
             "positions_min": max(1, round(expected / 2)),
             "positions_max": max(2, round(expected * 2)),
+            "atoms_per_position": max(base.atoms_per_position, int(np.ceil(4 / 3 * found.column_atoms))),
             "variance_min_px2": found.spot_variance_px2 * 0.87,
             "variance_max_px2": found.spot_variance_px2 * 1.15,
             "kernel_px": max(base.kernel_px, 2 * reach + 1),

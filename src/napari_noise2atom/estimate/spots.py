@@ -50,6 +50,13 @@ NEAR = 3.0
 """Squared lag up to which the covariance is fitted, relative to the same."""
 PRESENT = 0.3
 """The same share for the dimmest spots that are counted, not for all together."""
+CLEAR = 6.0
+"""Responses of a guide, in standard deviations of what is no spot, that noise does not make."""
+END = 0.03
+"""Share of the clear spots that are taken for the dimmest, and for the brightest."""
+DIM = 0.35
+"""Height of the dimmest clear spots, relative to the rest, below which the rest are columns of several atoms. Spots
+that are one atom each, or two, differ less, even if some of them hop or leave meanwhile."""
 LAGS = 6
 """Frames over which motion is followed: that from one to the next is less than what noise makes of it."""
 STEPS = np.append(0, np.geomspace(0.02, 4, 200))
@@ -63,9 +70,11 @@ class Spots:
     variance_px2: float
     """Variance of a single spot [px²]."""
     peak_counts: float
-    """Height of a single spot above the background [counts]."""
+    """Height of a single atom's spot above the background [counts]."""
+    column_atoms: int
+    """Atoms in the thickest columns; 1 if the spots are as high as each other, but for a few."""
     density_per_px: float
-    """Spots of this height that make up the movie's contrast, at least those that were found, per pixel of a frame."""
+    """Spots of the usual height that make up the movie's contrast, at least those that were found, per pixel."""
     step_px: float
     """Standard deviation per axis of the motion from one frame to the next [px]."""
     certain: bool
@@ -81,6 +90,8 @@ class _Peaks:
     """Response of the frame itself, unbiased."""
     present: int
     """How many of them show themselves in the frame, each of the others being noise rather than a spot."""
+    clear: int
+    """How many of them no noise could be."""
     reliable: bool
 
 
@@ -105,6 +116,7 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
     scale, peaks = max(found_by.items(), key=lambda item: item[1].present)
     density = LEAST_DENSITY / variance
     peak = float(np.sqrt(energy / density))
+    dimmest = brightest = 1.0
     if peaks.reliable:
         bright = peaks.height[: max(FEWEST_SPOTS, peaks.present // 2)]  # the dim half holds noise
         # what the Laplacian at this scale makes of a spot of unit height
@@ -113,13 +125,23 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
             # contrast tells spots that hide behind others; the film's own speckle adds to it, hence the bound
             counted = peaks.present / runs.size
             density = float(np.clip(energy / peak**2, counted, max(MOST_HIDDEN * counted, density)))
+        dimmest, brightest = (_ends(peaks) / float(bright.mean())).tolist()
+    one_atom = dimmest if dimmest < DIM else 1.0
     return Spots(
         variance_px2=variance,
-        peak_counts=max(peak, 0.05 * float(runs.std())),
+        peak_counts=max(one_atom * peak, 0.05 * float(runs.std())),
+        column_atoms=round(brightest / one_atom) if one_atom < 1 else 1,
         density_per_px=density,
         step_px=step,
         certain=found is not None and peaks.reliable,
     )
+
+
+def _ends(peaks: _Peaks) -> NDArray[np.float64]:
+    """Return the heights of the dimmest and of the brightest clear spots; those of all, if these are few."""
+    clear = peaks.height[: peaks.clear]
+    few = max(FEWEST_SPOTS, round(END * len(clear)))
+    return np.array([clear[-few:].mean(), clear[:few].mean()]) if few < len(clear) else np.full(2, peaks.height.mean())
 
 
 def _flat(runs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -172,7 +194,8 @@ class _Search:
         margin, side = int(np.ceil(3 * sigma)) + 1, max(3, 2 * round(sigma) + 1)
         peak = guide == maximum_filter(guide, (1, side, side))
         peak[:, :margin] = peak[:, -margin:] = peak[:, :, :margin] = peak[:, :, -margin:] = False
-        peak &= guide > 3 * 1.4826 * np.median(np.abs(guide - np.median(guide)))
+        noise = 1.4826 * np.median(np.abs(guide - np.median(guide)))
+        peak &= guide > 3 * noise
         index = np.argwhere(peak)
         found, seen = guide[peak], response[peak]
         order = np.argsort(-found)
@@ -180,7 +203,8 @@ class _Search:
         confirmed = np.flatnonzero(np.cumsum(seen) >= self.confirmed * np.cumsum(found))
         number = int(confirmed[-1]) + 1 if len(confirmed) else 0
         present = int(np.cumsum(seen[:number] - PRESENT * found[:number]).argmax()) + 1 if number else 0
-        return _Peaks(index[:number], seen[:number], present, number >= FEWEST_SPOTS)
+        clear = int((found[:number] > CLEAR * noise).sum())
+        return _Peaks(index[:number], seen[:number], present, clear, number >= FEWEST_SPOTS)
 
 
 def _by_neighbours(runs: NDArray[np.float32], reach: int) -> _Search:

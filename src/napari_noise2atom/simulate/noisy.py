@@ -10,7 +10,7 @@ from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import MovieSettings
 
 from .background import film, wedge
-from .crystal import close_packed
+from .crystal import close_packed, columns
 from .detector import record
 from .spots import render_spots
 
@@ -31,7 +31,7 @@ class SimulatedMovie:
     clean : array, shape (t, y, x), float32
         Expected electrons per pixel, before line jitter and afterglow [e/px].
     positions : array, shape (t, n, 2), float32
-        y and x of each atom [px]; NaN where it is outside the frame or not there.
+        y and x of each atom or column [px]; NaN where it is outside the frame or not there.
     """
 
     noisy: Movie
@@ -58,13 +58,13 @@ def simulate_movie(settings: MovieSettings) -> SimulatedMovie:
     SimulatedMovie
     """
     rng = np.random.default_rng(settings.seed)
-    paths = _atom_paths(settings, rng)
+    paths, atoms = _atom_paths(settings, rng)
     size = (settings.size_px, settings.size_px)
     scene = settings.scene
     background = scene.background_e * wedge(size, scene.background_gradient) * film(size, scene.background_texture, rng)
     clean = np.stack(
         [
-            scene.atom_peak_e * render_spots(frame[:, 0], frame[:, 1], there, settings.spot_variance_px2, size)
+            scene.atom_peak_e * render_spots(frame[:, 0], frame[:, 1], there * atoms, settings.spot_variance_px2, size)
             + background
             for frame, there in zip(np.nan_to_num(paths), np.isfinite(paths[..., 0]), strict=True)
         ]
@@ -75,14 +75,16 @@ def simulate_movie(settings: MovieSettings) -> SimulatedMovie:
     return SimulatedMovie(movie, clean, np.where(inside, paths, np.nan).astype(np.float32))
 
 
-def _atom_paths(settings: MovieSettings, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return positions of all atoms in all frames, shape (t, n, 2); NaN before arrival and after leaving."""
+def _atom_paths(settings: MovieSettings, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return positions of all columns in all frames, shape (t, n, 2), and their atoms, shape (n,).
+
+    Single atoms are such of one atom; positions are NaN before their arrival and after they left.
+    """
     groups = [_cluster_paths(settings, rng) for _ in range(settings.clusters)]
-    groups.append(_single_paths(settings, rng))
-    paths = np.concatenate(groups, axis=1)
+    groups.append((_single_paths(settings, rng), np.ones(settings.single_atoms, np.int64)))
+    paths = np.concatenate([path for path, _ in groups], axis=1)
     drift = np.cumsum(_steps(settings.scene.drift_px / np.sqrt(2), (settings.frames, 1, 2), rng), axis=0)
-    moved: NDArray[np.float64] = paths + drift
-    return moved
+    return paths + drift, np.concatenate([atoms for _, atoms in groups])
 
 
 def _steps(sigma: float, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -92,11 +94,12 @@ def _steps(sigma: float, shape: tuple[int, ...], rng: np.random.Generator) -> ND
     return steps
 
 
-def _cluster_paths(settings: MovieSettings, rng: np.random.Generator) -> NDArray[np.float64]:
+def _cluster_paths(settings: MovieSettings, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Let a cluster walk and turn as a whole while its atoms tremble about their places."""
     spread = settings.cluster_atoms // 3
     number = settings.cluster_atoms + int(rng.integers(-spread, spread + 1))
-    offsets = settings.bond_px * close_packed(number, rng, DISORDER)
+    offsets, atoms = _cluster(number, settings.scene.column_atoms, rng)
+    offsets *= settings.bond_px
     margin = 0.15 * settings.size_px
     walk = settings.scene.walk_px
     centre = rng.uniform(margin, settings.size_px - margin, 2) + np.cumsum(
@@ -105,8 +108,14 @@ def _cluster_paths(settings: MovieSettings, rng: np.random.Generator) -> NDArray
     angle = rng.uniform(0, 2 * np.pi) + np.cumsum(_steps(walk / (4 * settings.bond_px), (settings.frames,), rng))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     tremble = walk / 2 * rng.standard_normal((settings.frames, len(offsets), 2))
-    moved: NDArray[np.float64] = centre[:, None] + np.einsum("ijt,nj->tni", turn, offsets) + tremble
-    return moved
+    return centre[:, None] + np.einsum("ijt,nj->tni", turn, offsets) + tremble, atoms
+
+
+def _cluster(number: int, thickest: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return where the atoms of a cluster are, in any orientation, or the columns of a crystal, and their heights."""
+    if thickest > 1:
+        return columns(number, thickest, rng, DISORDER)
+    return close_packed(number, rng, DISORDER), np.ones(number, np.int64)
 
 
 def _single_paths(settings: MovieSettings, rng: np.random.Generator) -> NDArray[np.float64]:

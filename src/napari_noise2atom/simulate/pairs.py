@@ -19,8 +19,8 @@ __all__ = ["Pairs", "simulate_pairs"]
 
 BRIGHTNESS = 0.8, 1.4
 """Of an image's atoms, relative to what was measured."""
-COLUMN_PROBABILITY = (0.9, 0.08, 0.02)
-"""Of 1, 2, 3 atoms in one place, seen along the beam."""
+BY_CHANCE = (0.9, 0.08, 0.02)
+"""Probability of 1, 2, 3 atoms in one place, seen along the beam, where there are no columns."""
 CLUSTER_ATOMS = 2, 16
 BOND_SIGMAS = 3.5, 7.0
 """Distance of neighbouring atoms in a cluster, in standard deviations of a spot."""
@@ -96,8 +96,7 @@ def simulate_pairs(n: int, size_px: int, settings: Settings, rng: np.random.Gene
     places = _places(n, size_px + 2 * reach, variance, settings, rng)
     there = places.there
     brightness = _log_uniform(*BRIGHTNESS, n, rng)[:, None] * (1 + 0.1 * rng.standard_normal(there.shape))
-    columns = rng.choice([1, 2, 3], size=there.shape, p=COLUMN_PROBABILITY)
-    weight = (there * np.maximum(brightness, 0) * columns).astype(np.float32)
+    weight = (there * np.maximum(brightness, 0) * _heights(there.shape, scene.column_atoms, rng)).astype(np.float32)
     paths = places.positions[:, None] - reach + _motion(places, frames, settings, rng)
     size = (size_px, size_px)
     spots = render_spots(paths[..., 0], paths[..., 1], weight[:, None], variance[:, None, None], size)
@@ -114,6 +113,12 @@ def simulate_pairs(n: int, size_px: int, settings: Settings, rng: np.random.Gene
 def _log_uniform(low: float, high: float, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     values: NDArray[np.float64] = np.exp(rng.uniform(np.log(low), np.log(high), n))
     return values
+
+
+def _heights(shape: tuple[int, ...], thickest: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw the atoms in each place: hardly ever more than one, or columns, of which thin ones are the more common."""
+    share = np.array(BY_CHANCE) if thickest == 1 else 1 / np.arange(1, thickest + 1)
+    return rng.choice(np.arange(1, len(share) + 1), size=shape, p=share / share.sum())
 
 
 def _places(

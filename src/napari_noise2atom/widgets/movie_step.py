@@ -14,7 +14,15 @@ from .workspace import Workspace, is_result
 
 __all__ = ["MovieStep"]
 
-MAIN = ("spot_variance_px2", "atoms_per_frame", "atom_peak_e", "background_e", "background_gradient", "step_px")
+MAIN = (
+    "spot_variance_px2",
+    "atoms_per_frame",
+    "atom_peak_e",
+    "column_atoms",
+    "background_e",
+    "background_gradient",
+    "step_px",
+)
 """What is shown unfolded of an estimate."""
 
 
