@@ -18,15 +18,15 @@ except those named `pt_on_carbon`, which are physically simulated (multislice) a
 Recorded anew from its clean frames (`benchmarks/record_anew.py`) are `pt_on_carbon_wedge`, on a film that grows eight
 times as thick from left to right, `pt_on_carbon_fast`, whose atoms move six times as fast, `pt_on_carbon_low_dose` with
 0.4 times its electrons, and `pt_on_carbon_high_dose` with five times as many. Two more show what no simulated pair of
-this package does: oval atoms in `pt_on_carbon_astigmatic`, a lattice under them in `pt_on_carbon_crystal`. All have 120
-frames of 128 × 128 px, the sample movie 64.
+this package does: oval atoms in `pt_on_carbon_astigmatic`, a lattice under them in `pt_on_carbon_crystal`. *Particle*
+is a crystal of up to seven atoms along the beam, and single atoms beside it. All have 120 frames of 128 × 128 px, the
+sample movie 64.
 
 Every method runs in a process of its own, trained ones for at most eight minutes, but the preset `default` to its end.
 Where a method ran with several seeds, the table shows the mean and, in brackets, the smallest and the largest value. A
 method that is not in a table was not measured on that movie. `default` differs from `compact` by a longer warm start,
 and does the same when both have eight minutes. `paper` does some fifty of its 2000 steps in eight minutes on a CPU,
-which teaches it nothing: it needs a GPU. The times of `default` on `pt_on_carbon_wedge` and `pt_on_carbon_fast` contain
-a pause of half an hour.
+which teaches it nothing: it needs a GPU. The times of `default` on `pt_on_carbon` and its variants contain pauses.
 
 - **F1** of atoms within 2.5 px of true ones, at the threshold that is best for each result; precision and recall at
   the same threshold. **Gap closed** is the share of the difference between the raw frames' F1 and the clean movie's

@@ -54,7 +54,7 @@ CLEAR = 6.0
 """Responses of a guide, in standard deviations of what is no spot, that noise does not make."""
 END = 0.03
 """Share of the clear spots that are taken for the dimmest, and for the brightest."""
-DIM = 0.35
+DIM = 0.42
 """Height of the dimmest clear spots, relative to the rest, below which the rest are columns of several atoms. Spots
 that are one atom each, or two, differ less, even if some of them hop or leave meanwhile."""
 LAGS = 6
