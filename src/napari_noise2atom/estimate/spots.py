@@ -57,6 +57,8 @@ END = 0.03
 DIM = 0.42
 """Height of the dimmest clear spots, relative to the rest, below which the rest are columns of several atoms. Spots
 that are one atom each, or two, differ less, even if some of them hop or leave meanwhile."""
+MOST_ATOMS = 20
+"""In a column: what is still dimmer than such a part of it is no atom."""
 LAGS = 6
 """Frames over which motion is followed: that from one to the next is less than what noise makes of it."""
 STEPS = np.append(0, np.geomspace(0.02, 4, 200))
@@ -116,7 +118,7 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
     scale, peaks = max(found_by.items(), key=lambda item: item[1].present)
     density = LEAST_DENSITY / variance
     peak = float(np.sqrt(energy / density))
-    dimmest = brightest = 1.0
+    single, thickest = 1.0, 1
     if peaks.reliable:
         bright = peaks.height[: max(FEWEST_SPOTS, peaks.present // 2)]  # the dim half holds noise
         # what the Laplacian at this scale makes of a spot of unit height
@@ -125,23 +127,28 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
             # contrast tells spots that hide behind others; the film's own speckle adds to it, hence the bound
             counted = peaks.present / runs.size
             density = float(np.clip(energy / peak**2, counted, max(MOST_HIDDEN * counted, density)))
-        dimmest, brightest = (_ends(peaks) / float(bright.mean())).tolist()
-    one_atom = dimmest if dimmest < DIM else 1.0
+        single, thickest = _single_and_thickest(peaks.height[: peaks.clear] / bright.mean())
     return Spots(
         variance_px2=variance,
-        peak_counts=max(one_atom * peak, 0.05 * float(runs.std())),
-        column_atoms=round(brightest / one_atom) if one_atom < 1 else 1,
+        peak_counts=max(single * peak, 0.05 * float(runs.std())),
+        column_atoms=thickest,
         density_per_px=density,
         step_px=step,
         certain=found is not None and peaks.reliable,
     )
 
 
-def _ends(peaks: _Peaks) -> NDArray[np.float64]:
-    """Return the heights of the dimmest and of the brightest clear spots; those of all, if these are few."""
-    clear = peaks.height[: peaks.clear]
+def _single_and_thickest(clear: NDArray[np.float32]) -> tuple[float, int]:
+    """Return the height of a single atom, and the atoms in the thickest columns, given the heights of clear spots.
+
+    Heights are relative to the usual one, those of the brightest spots in the guide first.
+    """
     few = max(FEWEST_SPOTS, round(END * len(clear)))
-    return np.array([clear[-few:].mean(), clear[:few].mean()]) if few < len(clear) else np.full(2, peaks.height.mean())
+    if few >= len(clear) or (dimmest := float(clear[-few:].mean())) >= DIM:
+        return 1.0, 1
+    brightest = float(clear[:few].mean())
+    single = max(dimmest, brightest / MOST_ATOMS)
+    return single, max(1, round(brightest / single))
 
 
 def _flat(runs: NDArray[np.float32]) -> NDArray[np.float32]:
