@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from napari_noise2atom.estimate.columns import single_and_thickest
 from napari_noise2atom.estimate.noise import undo_afterglow
 from napari_noise2atom.estimate.sample import sample_runs
-from napari_noise2atom.estimate.spots import Spots, _single_and_thickest, measure_spots
+from napari_noise2atom.estimate.spots import Spots, measure_spots
 from napari_noise2atom.settings import DetectorSettings
 from napari_noise2atom.simulate.noisy import SimulatedMovie
 
@@ -163,10 +164,10 @@ def test_atoms_of_one_height_are_no_columns_though_some_hop(simulated, peak_e):
 @pytest.mark.parametrize("dimmest", [-0.1, 0.0, 0.01])
 def test_what_is_far_dimmer_than_columns_is_no_atom(dimmest):
     heights = np.concatenate([np.full(1000, 1.2), np.full(1000, 0.9), np.full(100, dimmest)]).astype(np.float32)
-    single, thickest = _single_and_thickest(heights)
+    single, thickest = single_and_thickest(heights)
     assert single == pytest.approx(1.2 / 20)
     assert thickest == 20
 
 
 def test_of_few_clear_spots_none_is_a_column():
-    assert _single_and_thickest(np.full(20, 0.1, np.float32)) == (1.0, 1)
+    assert single_and_thickest(np.full(20, 0.1, np.float32)) == (1.0, 1)

@@ -14,6 +14,7 @@ from scipy.ndimage import maximum_filter
 from scipy.optimize import curve_fit
 from scipy.spatial import cKDTree
 
+from .columns import single_and_thickest
 from .sample import neighbour_mean
 
 __all__ = ["Spots", "measure_spots"]
@@ -52,13 +53,6 @@ PRESENT = 0.3
 """The same share for the dimmest spots that are counted, not for all together."""
 CLEAR = 6.0
 """Responses of a guide, in standard deviations of what is no spot, that noise does not make."""
-END = 0.03
-"""Share of the clear spots that are taken for the dimmest, and for the brightest."""
-DIM = 0.42
-"""Height of the dimmest clear spots, relative to the rest, below which the rest are columns of several atoms. Spots
-that are one atom each, or two, differ less, even if some of them hop or leave meanwhile."""
-MOST_ATOMS = 20
-"""In a column: what is still dimmer than such a part of it is no atom."""
 LAGS = 6
 """Frames over which motion is followed: that from one to the next is less than what noise makes of it."""
 STEPS = np.append(0, np.geomspace(0.02, 4, 200))
@@ -127,7 +121,7 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
             # contrast tells spots that hide behind others; the film's own speckle adds to it, hence the bound
             counted = peaks.present / runs.size
             density = float(np.clip(energy / peak**2, counted, max(MOST_HIDDEN * counted, density)))
-        single, thickest = _single_and_thickest(peaks.height[: peaks.clear] / bright.mean())
+        single, thickest = single_and_thickest(peaks.height[: peaks.clear] / bright.mean())
     return Spots(
         variance_px2=variance,
         peak_counts=max(single * peak, 0.05 * float(runs.std())),
@@ -136,19 +130,6 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
         step_px=step,
         certain=found is not None and peaks.reliable,
     )
-
-
-def _single_and_thickest(clear: NDArray[np.float32]) -> tuple[float, int]:
-    """Return the height of a single atom, and the atoms in the thickest columns, given the heights of clear spots.
-
-    Heights are relative to the usual one, those of the brightest spots in the guide first.
-    """
-    few = max(FEWEST_SPOTS, round(END * len(clear)))
-    if few >= len(clear) or (dimmest := float(clear[-few:].mean())) >= DIM:
-        return 1.0, 1
-    brightest = float(clear[:few].mean())
-    single = max(dimmest, brightest / MOST_ATOMS)
-    return single, max(1, round(brightest / single))
 
 
 def _flat(runs: NDArray[np.float32]) -> NDArray[np.float32]:
