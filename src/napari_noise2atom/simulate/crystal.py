@@ -54,7 +54,7 @@ def columns(
     positions : array, shape (n, 2), float64
         y and x of the columns about the middle [distance of columns].
     atoms : array, shape (n,), int
-        Atoms in each column, from 1 at the rim; the particle is half of an ellipsoid.
+        Atoms in each column, at least 1, fewest at the rim; the particle is half of an ellipsoid.
     """
     reach = int(np.ceil(np.sqrt(n))) + 1
     i, j = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
