@@ -44,3 +44,27 @@ MOVIES = {
     "sample": MovieSettings(),
 }
 """By name: what changes from one to the next is dose, density, speed, pixel size, background or noise."""
+
+ABOUT = {
+    "slow": "atoms that move 0.35 px a frame and axis, 1.2 electrons in their brightest pixel",
+    "fast": "as *slow*, but 2 px a frame and axis",
+    "low dose": "half the electrons of *slow*",
+    "quarter dose": "a quarter of them",
+    "high dose": "five times as many",
+    "read-out noise": "*slow* with noise of 1.4 electrons in each pixel",
+    "wedge": "a background that rises sevenfold",
+    "fine pixels": "broad spots that overlap",
+    "single atoms": "no clusters",
+    "crowded": "seven dense clusters whose spots melt into one another",
+    "particle": "a crystal of up to seven atoms along the beam, single atoms beside it",
+    "sample": "the sample movie of the package, 64 frames",
+    "pt_on_carbon": "A: physically simulated, platinum on carbon",
+    "pt_on_carbon_wedge": "A on a film that grows eight times as thick from left to right",
+    "pt_on_carbon_fast": "A with atoms six times as fast",
+    "pt_on_carbon_low_dose": "A with 0.4 times the electrons",
+    "pt_on_carbon_high_dose": "A with five times as many",
+    "pt_on_carbon_astigmatic": "A with oval atoms, which no simulated pair of the package has",
+    "pt_on_carbon_crystal": "A with a lattice under the atoms, which none has either",
+    "pt_on_carbon_fine": "B: as A with spots twice as wide",
+}
+"""In the order of the page: what a movie shows. Those of `pt_on_carbon` are not simulated by this package."""

@@ -211,3 +211,12 @@ def test_minutes_of_the_demo_are_those_of_the_makefile():
     assert minutes
     for page in (ROOT / "README.md", DOCS / "tutorial.md"):
         assert f"for {minutes[1]} minutes" in prose(page)
+
+
+def test_the_scores_in_the_readme_are_those_of_the_page_on_quality():
+    row = re.compile(r"^\| \[[^]]*\]\(docs/quality\.md(#\S+)\)[^|]*(\|.*)$", re.MULTILINE)
+    told = row.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    measured = (DOCS / "quality.md").read_text(encoding="utf-8")
+    assert len(told) >= 10
+    for movie, scores in told:
+        assert f"]({movie}) {scores}\n" in measured
