@@ -58,13 +58,21 @@ ABOUT = {
     "crowded": "seven dense clusters whose spots melt into one another",
     "particle": "a crystal of up to seven atoms along the beam, single atoms beside it",
     "sample": "the sample movie of the package, 64 frames",
-    "pt_on_carbon": "A: physically simulated, platinum on carbon",
+    "pt_on_carbon": "platinum on carbon, physically simulated",
     "pt_on_carbon_wedge": "A on a film that grows eight times as thick from left to right",
     "pt_on_carbon_fast": "A with atoms six times as fast",
     "pt_on_carbon_low_dose": "A with 0.4 times the electrons",
     "pt_on_carbon_high_dose": "A with five times as many",
     "pt_on_carbon_astigmatic": "A with oval atoms, which no simulated pair of the package has",
     "pt_on_carbon_crystal": "A with a lattice under the atoms, which none has either",
-    "pt_on_carbon_fine": "B: as A with spots twice as wide",
+    "pt_on_carbon_fine": "as A with spots twice as wide",
 }
 """In the order of the page: what a movie shows. Those of `pt_on_carbon` are not simulated by this package."""
+
+
+def title(movie: str) -> str:
+    """Return the name of a movie in texts: A and B are the two of `pt_on_carbon`, A has variants."""
+    if movie == "pt_on_carbon_fine":
+        return "B"
+    variant = movie.removeprefix("pt_on_carbon")
+    return movie.capitalize() if variant == movie else "A" + variant.replace("_", ", ", 1).replace("_", " ")

@@ -6,7 +6,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from quality_movies import ABOUT, MOVIES
+from quality_movies import ABOUT, title
 
 from napari_noise2atom.baselines import METHODS
 
@@ -15,15 +15,15 @@ HEAD = """\
 # Quality on movies of known truth
 
 This page is written by `python benchmarks/quality.py`. The movies are simulated (`benchmarks/quality_movies.py`),
-except those named `pt_on_carbon`, which are physically simulated (multislice) and not part of this repository; most of
-them were recorded anew from the clean frames of the first (`benchmarks/record_anew.py`). All have 120 frames of
-128 × 128 px, the sample movie 64.
+except A and B, which are physically simulated (multislice) and not part of this repository, and the variants of A,
+which were recorded anew from its clean frames (`benchmarks/record_anew.py`). All have 120 frames of 128 × 128 px, the
+sample movie 64.
 
 Every method runs in a process of its own, trained ones for at most eight minutes, but the preset `default` to its end.
 Where a method ran with several seeds, the table shows the mean and, in brackets, the smallest and the largest value. A
 method that is not in a table was not measured on that movie. `default` differs from `compact` by a longer warm start,
 and does the same when both have eight minutes. `paper` does some fifty of its 2000 steps in eight minutes on a CPU,
-which teaches it nothing: it needs a GPU. The times of `default` on `pt_on_carbon` and its variants contain pauses.
+which teaches it nothing: it needs a GPU. The times of `default` on A and its variants contain pauses.
 
 How far a training gets in eight minutes depends on the processor and on what else runs there: *high dose* had F1 0.956
 on one without AVX512, 0.963 in a run that was disturbed less, and 0.967 on an Intel Xeon with AVX512; there, *fine
@@ -72,8 +72,7 @@ def write_report(cells: list[dict[str, Any]], frames: Path) -> None:
     movies = {movie: by_method(cells, movie) for movie in (*ABOUT, *sorted(there - ABOUT.keys())) if movie in there}
     parts = [HEAD, overview(movies)]
     for movie, methods in movies.items():
-        about = ABOUT.get(movie, "")
-        parts += [f"\n## {title(movie)}\n", f"{about[:1].upper()}{about[1:]}.\n" if about else "", table(methods)]
+        parts += [f"\n## {title(movie)}\n", f"`{movie}`: {ABOUT.get(movie, 'a movie of your own')}.\n", table(methods)]
         parts += [line for line in (bound_line(methods), wedge_line(movie, methods)) if line]
         picture = DOCS / "images" / "quality" / f"{movie.replace(' ', '-')}.png"
         if draw(movie, list(methods), frames, picture) or picture.exists():
@@ -94,10 +93,6 @@ def by_method(cells: list[dict[str, Any]], movie: str) -> ByMethod:
     chosen = [cell for cell in cells if cell["movie"] == movie]
     there = {name: [cell for cell in chosen if cell["method"] == name] for name in (*METHODS, "truth")}
     return {name: runs for name, runs in there.items() if runs}
-
-
-def title(movie: str) -> str:
-    return movie.capitalize() if movie in MOVIES else f"`{movie}`"
 
 
 def overview(movies: dict[str, ByMethod]) -> str:
@@ -134,7 +129,7 @@ def average(runs: list[dict[str, Any]]) -> Scores:
 
 
 def link(movie: str) -> str:
-    return f"[{title(movie)}](#{title(movie).lower().strip('`').replace(' ', '-')})"
+    return f"[{title(movie)}](#{title(movie).lower().replace(',', '').replace(' ', '-')})"
 
 
 def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
