@@ -31,12 +31,14 @@ def main() -> None:
     print("\nDim atoms of variance 2.6 px²: variance [px²], brightness and number relative to the truth, of each seed")
     for title, movie in dim_movies():
         print(f"  {title}: ", *(dim_line(movie, seed) for seed in seeds), flush=True)
-    print("\nParticle: brightness of a single atom relative to the truth, atoms in the thickest columns, of each seed")
-    for thickest in (1, 2, 3, 4, 7, 10, 15):
-        movie = MOVIES["particle"]
-        scene = movie.scene.model_copy(update={"column_atoms": thickest})
-        columns = movie.model_copy(update={"scene": scene})
-        print(f"  {thickest} atoms: ", *(columns_line(columns, seed) for seed in seeds), flush=True)
+    for name in ("particle", "dim particle"):
+        print(
+            f"\n{name}: brightness of a single atom relative to the truth, atoms in the thickest columns, of each seed"
+        )
+        for thickest in (1, 2, 3, 4, 7, 10, 15):
+            scene = MOVIES[name].scene.model_copy(update={"column_atoms": thickest})
+            columns = MOVIES[name].model_copy(update={"scene": scene})
+            print(f"  {thickest} atoms: ", *(columns_line(columns, seed) for seed in seeds), flush=True)
     print("\nNumber of spots and motion relative to the truth on the movies of the quality benchmark, of seeds 0 and 1")
     for name, movie in MOVIES.items():
         print(f"  {name}: ", *(numbers(movie, seed) for seed in (0, 1)), flush=True)

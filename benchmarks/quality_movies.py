@@ -25,6 +25,8 @@ def movie(variance_px2: float, bond_px: float, pixel_size_nm: float = 0.03, **fi
     )
 
 
+PARTICLE = {"clusters": 1, "cluster_atoms": 45, "column_atoms": 7}
+
 MOVIES = {
     "slow": movie(2.6, 9.2, atom_peak_e=1.2, background_e=0.1, walk_px=0.35),
     "fast": movie(2.6, 9.2, atom_peak_e=1.2, background_e=0.1, walk_px=2.0, hop_probability=0.02, drift_px=0.3),
@@ -38,8 +40,9 @@ MOVIES = {
     "read-out noise": movie(2.6, 9.2, atom_peak_e=1.2, background_e=0.1, walk_px=0.35).model_copy(
         update={"detector": DETECTOR.model_copy(update={"read_noise_counts": 60.0, "pulse_shape": 1.5})}
     ),
-    "particle": movie(
-        2.6, 8.0, atom_peak_e=1.2, background_e=0.1, walk_px=0.35, clusters=1, cluster_atoms=45, column_atoms=7
+    "particle": movie(2.6, 8.0, atom_peak_e=1.2, background_e=0.1, walk_px=0.35, **PARTICLE),
+    "dim particle": movie(
+        2.6, 8.0, atom_peak_e=0.6, background_e=0.2, background_texture=0.2, walk_px=0.35, **PARTICLE
     ),
     "sample": MovieSettings(),
 }
@@ -57,6 +60,7 @@ ABOUT = {
     "single atoms": "no clusters",
     "crowded": "seven dense clusters whose spots melt into one another",
     "particle": "a crystal of up to seven atoms along the beam, single atoms beside it",
+    "dim particle": "*particle* with half the electrons from atoms, and twice as many from a speckled film",
     "sample": "the sample movie of the package, 64 frames",
     "pt_on_carbon": "platinum on carbon, physically simulated",
     "pt_on_carbon_wedge": "A on a film that grows eight times as thick from left to right",

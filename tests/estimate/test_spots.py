@@ -144,12 +144,21 @@ PARTICLE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("thickest", [4, 7, 10])
-def test_beside_columns_the_height_of_a_single_atom_is_found(simulated, thickest):
+@pytest.mark.parametrize(
+    ("thickest", "scene"),
+    [
+        (4, {"atom_peak_e": 1.0}),
+        (7, {"atom_peak_e": 1.0}),
+        (10, {"atom_peak_e": 1.0}),
+        (7, {"atom_peak_e": 0.6, "background_e": 0.2, "background_texture": 0.2}),
+        (12, {"atom_peak_e": 0.6, "background_e": 0.2, "background_texture": 0.2}),
+    ],
+)
+def test_beside_columns_the_height_of_a_single_atom_is_found(simulated, thickest, scene):
     for seed in (11, 12):
-        found = measured(simulated(**PARTICLE, atom_peak_e=1.0, column_atoms=thickest, seed=seed))
-        assert found.peak_counts == pytest.approx(300 * 1.0, rel=0.45)
-        assert found.column_atoms == pytest.approx(thickest, rel=0.35)
+        found = measured(simulated(**PARTICLE | scene, column_atoms=thickest, seed=seed))
+        assert found.peak_counts == pytest.approx(300 * scene["atom_peak_e"], rel=0.45)
+        assert found.column_atoms == pytest.approx(thickest, rel=0.4)
 
 
 @pytest.mark.parametrize("peak_e", [0.6, 6.0])
@@ -171,3 +180,11 @@ def test_what_is_far_dimmer_than_columns_is_no_atom(dimmest):
 
 def test_of_few_clear_spots_none_is_a_column():
     assert single_and_thickest(np.full(20, 0.1, np.float32)) == (1.0, 1)
+
+
+def test_beside_atoms_that_left_their_places_none_is_dim():
+    left = np.concatenate([np.full(1000, 1.0), np.zeros(70), np.full(30, 0.9)])
+    assert single_and_thickest(left.astype(np.float32)) == (1.0, 1)
+    single, thickest = single_and_thickest(np.concatenate([np.full(1000, 1.0), np.full(100, 0.25)]).astype(np.float32))
+    assert single == pytest.approx(0.25)
+    assert thickest == 4

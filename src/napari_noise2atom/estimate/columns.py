@@ -9,9 +9,12 @@ END = 0.03
 """Share of the clear spots that are taken for the dimmest, and for the brightest."""
 FEWEST = 30
 """Of them, at least."""
-DIM = 0.42
-"""Height of the dimmest clear spots, relative to the rest, below which the rest are columns of several atoms. Spots
-that are one atom each, or two, differ less, even if some of them hop or leave meanwhile."""
+MOST = 0.9
+"""Share of the dimmest that are dim themselves, if they are single atoms. Beside atoms that hop or leave, the dimmest
+spots are places that some still have, and others have left."""
+DIM = 0.65
+"""Height below which they are, relative to the usual one: that of columns of several atoms. Spots that are one atom
+each, or two, differ less."""
 MOST_ATOMS = 20
 """In a column: what is still dimmer than such a part of it is no atom."""
 
@@ -33,8 +36,8 @@ def single_and_thickest(clear: NDArray[np.float32]) -> tuple[float, int]:
         Atoms in the thickest columns; 1 likewise.
     """
     few = max(FEWEST, round(END * len(clear)))
-    if few >= len(clear) or (dimmest := float(clear[-few:].mean())) >= DIM:
+    if few >= len(clear) or np.quantile(clear[-few:], MOST) >= DIM:
         return 1.0, 1
-    brightest = float(clear[:few].mean())
+    brightest, dimmest = float(clear[:few].mean()), float(clear[-few:].mean())
     single = max(dimmest, brightest / MOST_ATOMS)
     return single, max(1, round(brightest / single))

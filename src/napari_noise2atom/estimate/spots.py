@@ -13,6 +13,7 @@ from scipy.fft import fftfreq, irfft2, next_fast_len, rfft2, rfftfreq
 from scipy.ndimage import maximum_filter
 from scipy.optimize import curve_fit
 from scipy.spatial import cKDTree
+from scipy.stats import sigmaclip
 
 from .columns import single_and_thickest
 from .sample import neighbour_mean
@@ -53,6 +54,8 @@ PRESENT = 0.3
 """The same share for the dimmest spots that are counted, not for all together."""
 CLEAR = 6.0
 """Responses of a guide, in standard deviations of what is no spot, that noise does not make."""
+CLEAR_REACH = REACHES[1]
+"""Neighbours on each side in which spots are looked for that are so clear: single atoms beside far brighter columns."""
 LAGS = 6
 """Frames over which motion is followed: that from one to the next is less than what noise makes of it."""
 STEPS = np.append(0, np.geomspace(0.02, 4, 200))
@@ -86,8 +89,6 @@ class _Peaks:
     """Response of the frame itself, unbiased."""
     present: int
     """How many of them show themselves in the frame, each of the others being noise rather than a spot."""
-    clear: int
-    """How many of them no noise could be."""
     reliable: bool
 
 
@@ -106,7 +107,8 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
     search, found = _width(runs)
     variance = GUESSED_VARIANCE_PX2 if found is None else found
     step, energy = _step_and_energy(_Blobs(_flat(runs)).response(variance).reshape(runs.shape), variance)
-    if step >= FAST * np.sqrt(variance):
+    fast = step >= FAST * np.sqrt(variance)
+    if fast:
         search = _by_rows(runs)
     found_by = {scale: search.peaks(scale) for scale in (wider * variance for wider in search.counted)}
     scale, peaks = max(found_by.items(), key=lambda item: item[1].present)
@@ -121,7 +123,8 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
             # contrast tells spots that hide behind others; the film's own speckle adds to it, hence the bound
             counted = peaks.present / runs.size
             density = float(np.clip(energy / peak**2, counted, max(MOST_HIDDEN * counted, density)))
-        single, thickest = single_and_thickest(peaks.height[: peaks.clear] / bright.mean())
+        heights = (search if fast else _by_neighbours(runs, CLEAR_REACH)).clear_heights(scale)
+        single, thickest = single_and_thickest(heights / bright.mean())
     return Spots(
         variance_px2=variance,
         peak_counts=max(single * peak, 0.05 * float(runs.std())),
@@ -177,22 +180,32 @@ class _Search:
 
     def peaks(self, scale_px2: float) -> _Peaks:
         """Return maxima of the guide that the frame itself confirms, as many as share one height with it."""
-        response, guide = self.frames.response(scale_px2), self.guide.response(scale_px2)
+        guide = self.guide.response(scale_px2)
+        noise = 1.4826 * np.median(np.abs(guide - np.median(guide)))
+        index, found, seen = self._maxima(scale_px2, guide, 3 * noise)
+        confirmed = np.flatnonzero(np.cumsum(seen) >= self.confirmed * np.cumsum(found))
+        number = int(confirmed[-1]) + 1 if len(confirmed) else 0
+        present = int(np.cumsum(seen[:number] - PRESENT * found[:number]).argmax()) + 1 if number else 0
+        return _Peaks(index[:number], seen[:number], present, number >= FEWEST_SPOTS)
+
+    def clear_heights(self, scale_px2: float) -> NDArray[np.float32]:
+        """Return the frame's response at maxima of the guide that no noise could be, in the order of the guide's."""
+        guide = self.guide.response(scale_px2)
+        noise = float(sigmaclip(guide, 3, 3).clipped.std())  # a crystal may fill a large part of the frame
+        return self._maxima(scale_px2, guide, CLEAR * noise)[2]
+
+    def _maxima(
+        self, scale_px2: float, guide: NDArray[np.float32], least: float
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
+        """Return the places of the guide's maxima, its response there and the frame's, the guide's highest first."""
+        response = self.frames.response(scale_px2)
         sigma = float(np.sqrt(scale_px2))
         margin, side = int(np.ceil(3 * sigma)) + 1, max(3, 2 * round(sigma) + 1)
         peak = guide == maximum_filter(guide, (1, side, side))
         peak[:, :margin] = peak[:, -margin:] = peak[:, :, :margin] = peak[:, :, -margin:] = False
-        noise = 1.4826 * np.median(np.abs(guide - np.median(guide)))
-        peak &= guide > 3 * noise
-        index = np.argwhere(peak)
-        found, seen = guide[peak], response[peak]
-        order = np.argsort(-found)
-        index, found, seen = index[order], found[order], seen[order]
-        confirmed = np.flatnonzero(np.cumsum(seen) >= self.confirmed * np.cumsum(found))
-        number = int(confirmed[-1]) + 1 if len(confirmed) else 0
-        present = int(np.cumsum(seen[:number] - PRESENT * found[:number]).argmax()) + 1 if number else 0
-        clear = int((found[:number] > CLEAR * noise).sum())
-        return _Peaks(index[:number], seen[:number], present, clear, number >= FEWEST_SPOTS)
+        peak &= guide > least
+        order = np.argsort(-guide[peak])
+        return np.argwhere(peak)[order], guide[peak][order], response[peak][order]
 
 
 def _by_neighbours(runs: NDArray[np.float32], reach: int) -> _Search:
