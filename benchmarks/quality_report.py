@@ -26,8 +26,8 @@ and does the same when both have eight minutes. `paper` does some fifty of its 2
 which teaches it nothing: it needs a GPU. The times of `default` on A and its variants contain pauses.
 
 How far a training gets in eight minutes depends on the processor and on what else runs there: *high dose* had F1 0.956
-on one without AVX512, 0.963 in a run that was disturbed less, and 0.967 on an Intel Xeon with AVX512; there, *fine
-pixels* had 0.925. Noise2Self sees five frames, `compact` thirteen: with as many, Noise2Self has F1 0.794 on *quarter
+on one without AVX512 (seed 0), and 0.966 and 0.964 on one with it (the other seeds).
+Noise2Self sees five frames, `compact` thirteen: with as many, Noise2Self has F1 0.794 on *quarter
 dose*.
 
 - **F1** of atoms within 2.5 px of true ones, at the threshold that is best for each result; precision and recall at

@@ -12,7 +12,7 @@ FEWEST = 30
 MOST = 0.9
 """Share of the dimmest that are dim themselves, if they are single atoms. Beside atoms that hop or leave, the dimmest
 spots are places that some still have, and others have left."""
-DIM = 0.65
+DIM = 0.74
 """Height below which they are, relative to the usual one: that of columns of several atoms. Spots that are one atom
 each, or two, differ less."""
 MOST_ATOMS = 20
