@@ -13,6 +13,13 @@ from napari_noise2atom.settings import DetectorSettings, MovieSettings, SceneSet
 from napari_noise2atom.simulate.noisy import simulate_movie
 
 VARIANCES_PX2 = (1, 2, 3, 5, 7, 10, 14, 20)
+PARTICLES = {name: MOVIES[name] for name in ("particle", "dim particle")} | {
+    "fine pixels, 256 px": quality_movie(
+        12.4, 18.0, 0.0136, atom_peak_e=0.6, background_e=0.3, background_texture=0.2, walk_px=0.8,
+        clusters=1, cluster_atoms=19, single_atoms=20,
+    ).model_copy(update={"size_px": 256, "frames": 40})
+}  # fmt: skip
+"""Crystals with single atoms beside them."""
 UNSATURATED = DetectorSettings(gain_counts=300, saturation_counts=65535)
 
 
@@ -31,14 +38,12 @@ def main() -> None:
     print("\nDim atoms of variance 2.6 px²: variance [px²], brightness and number relative to the truth, of each seed")
     for title, movie in dim_movies():
         print(f"  {title}: ", *(dim_line(movie, seed) for seed in seeds), flush=True)
-    for name in ("particle", "dim particle"):
-        print(
-            f"\n{name}: brightness of a single atom relative to the truth, atoms in the thickest columns, of each seed"
-        )
+    print("\nColumns: atoms in the thickest, brightness of a single atom relative to the truth, of each seed")
+    for name, particle in PARTICLES.items():
         for thickest in (1, 2, 3, 4, 7, 10, 15):
-            scene = MOVIES[name].scene.model_copy(update={"column_atoms": thickest})
-            columns = MOVIES[name].model_copy(update={"scene": scene})
-            print(f"  {thickest} atoms: ", *(columns_line(columns, seed) for seed in seeds), flush=True)
+            scene = particle.scene.model_copy(update={"column_atoms": thickest})
+            columns = particle.model_copy(update={"scene": scene})
+            print(f"  {name}, {thickest} atoms: ", *(columns_line(columns, seed) for seed in seeds), flush=True)
     print("\nNumber of spots and motion relative to the truth on the movies of the quality benchmark, of seeds 0 and 1")
     for name, movie in MOVIES.items():
         print(f"  {name}: ", *(numbers(movie, seed) for seed in (0, 1)), flush=True)
@@ -90,7 +95,7 @@ def dim_line(settings: MovieSettings, seed: int) -> str:
 
 def columns_line(settings: MovieSettings, seed: int) -> str:
     found = measure(settings, seed)
-    return f"[{found.atom_peak_e / settings.scene.atom_peak_e:.2f}, {found.column_atoms}]"
+    return f"[{found.column_atoms}, {found.atom_peak_e / settings.scene.atom_peak_e:.2f}]"
 
 
 def numbers(settings: MovieSettings, seed: int) -> str:
