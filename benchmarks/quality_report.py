@@ -23,7 +23,7 @@ Every method runs in a process of its own, trained ones for at most eight minute
 Where a method ran with several seeds, the table shows the mean and, in brackets, the smallest and the largest value. A
 method that is not in a table was not measured on that movie. `default` differs from `compact` by a longer warm start,
 and does the same when both have eight minutes. `paper` does some fifty of its 2000 steps in eight minutes on a CPU,
-which teaches it nothing: it needs a GPU. The times of `default` on A and its variants contain pauses.
+which teaches it nothing: it needs a GPU. The times of `default` on A, B and the variants of A contain pauses.
 
 How far a training gets in eight minutes depends on the processor and on what else runs there: *high dose* had F1 0.956
 on one without AVX512 (seed 0), and 0.966 and 0.964 on one with it (the other seeds).
