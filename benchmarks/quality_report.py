@@ -137,10 +137,10 @@ def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
 
 
-def table(by_method: ByMethod) -> str:
+def table(methods: ByMethod) -> str:
     rows = []
-    f1 = {name: average(cells)["f1"] for name, cells in by_method.items()}
-    for name, cells in by_method.items():
+    f1 = {name: average(cells)["f1"] for name, cells in methods.items()}
+    for name, cells in methods.items():
         row = [
             METHODS[name].title if name in METHODS else "the clean movie itself",
             spread(cells, "f1", 3),
@@ -169,22 +169,22 @@ def gap(name: str, f1: Scores) -> str:
     return f"{100 * (f1[name] - f1['raw']) / (f1['truth'] - f1['raw']):.0f} %"
 
 
-def bound_line(by_method: ByMethod) -> str:
-    if "truth" not in by_method:
+def bound_line(methods: ByMethod) -> str:
+    if "truth" not in methods:
         return ""
-    scores = by_method["truth"][0]["scores"]
+    scores = methods["truth"][0]["scores"]
     pm_per_px = scores["error_pm"] / scores["error_px"]
     one, many = (f"{pm_per_px * px:.0f} pm ({px:.2f} px)" for px in (scores["bound_1_px"], scores["bound_13_px"]))
     return f"\nNo unbiased method is off by less than {one} in one frame, {many} in 13.\n"
 
 
-def wedge_line(movie: str, by_method: ByMethod) -> str:
+def wedge_line(movie: str, methods: ByMethod) -> str:
     if not movie.endswith("wedge"):
         return ""
     halves = [
         f"{METHODS[name].title} {np.mean([c['scores']['false_left'] for c in cells]):.2f} and "
         f"{np.mean([c['scores']['false_right'] for c in cells]):.2f}"
-        for name, cells in by_method.items()
+        for name, cells in methods.items()
         if name in METHODS
     ]
     return "\nFalse atoms per frame in the thin and in the thick half: " + "; ".join(halves) + ".\n"
