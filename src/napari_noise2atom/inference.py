@@ -21,7 +21,9 @@ from .networks import (
     frozen_statistics,
     memory_layout,
     mixed_precision,
+    precision,
     resolve_device,
+    round_weights,
     spare_threads,
     translate_tiled,
     use_threads,
@@ -182,6 +184,7 @@ class FrameDenoiser:
             raise ValueError(f"got {threads} threads; expected 0 for all cores but one, or more")
         self._recipe = (movie, model, device, threads, tile_px)
         self._model = model
+        self._mixed = model.settings.run.mixed_precision
         self._device = resolve_device(device)
         self._tile_px = tile_px
         self._size_px: tuple[int, int] = movie.shape[1:]
@@ -253,14 +256,13 @@ class FrameDenoiser:
         # Instance norm after instance norm amplifies rounding: bfloat16 would change the paper's result by a tenth.
         fine = generator.needs_statistics
         use_threads(max(1, self._threads // min(self.at_once, self._asked)) if fine or not self._small else 1)
-        mixed = mixed_precision(self._device, self._model.settings.run.mixed_precision, fine=fine)
         with torch.inference_mode(), self._stream():
             # Converted here and not by the callers, so that there are no more such copies than threads.
             frames = self._normalised(windows)
-            with mixed:
+            with mixed_precision(self._device, self._mixed, fine=fine):
                 translated = translate_windows(generator, frames, self._tile_px)
             if fine and not translated.isfinite().all():  # too large a number for float16
-                translated = translate_windows(generator, frames, self._tile_px)
+                translated = translate_windows(self._generator(rounded=False), frames, self._tile_px)
             return translated.float().cpu().numpy()
 
     def _halve_tiles(self) -> bool:
@@ -290,13 +292,16 @@ class FrameDenoiser:
             self._of_thread.stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         return torch.cuda.stream(self._of_thread.stream)
 
-    def _generator(self) -> Generator:
-        """Return the network of the calling thread."""
-        if not hasattr(self._of_thread, "generator"):
+    def _generator(self, rounded: bool = True) -> Generator:
+        """Return the network of the calling thread, its weights as they are multiplied or as they were trained."""
+        generators: dict[bool, Generator] = self._of_thread.__dict__.setdefault("generators", {})
+        if rounded not in generators:
             generator = self._model.s2c()
             layout = memory_layout(generator, self._device, frozen=_has_crops(self._size_px))
-            self._of_thread.generator = generator.to(self._device, memory_format=layout)  # type: ignore[call-overload]
-        return self._of_thread.generator  # type: ignore[no-any-return]
+            if rounded:
+                round_weights(generator, precision(self._device, self._mixed, fine=generator.needs_statistics))
+            generators[rounded] = generator.to(self._device, memory_format=layout)  # type: ignore[call-overload]
+        return generators[rounded]
 
 
 def _denoise_block(denoiser: Callable[[int], NDArray[np.float32]], block_id: tuple[int, ...]) -> NDArray[np.float32]:

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -5,13 +7,16 @@ from torch import Tensor, nn
 from napari_noise2atom.networks import (
     CompactGenerator,
     Generator,
+    InstanceNorm,
     PaperGenerator,
     build_c2s,
     build_s2c,
     memory_layout,
     pad_to_stride,
+    round_weights,
 )
 from napari_noise2atom.networks.blocks import TransposedConv
+from napari_noise2atom.networks.generator import OutputConv
 from napari_noise2atom.settings import NetworkSettings
 
 
@@ -87,6 +92,23 @@ def test_any_size(make: type[Generator], largest: float, size: tuple[int, int]) 
     result = generator(torch.randn(2, generator.channels_in, *size))
     assert result.shape == (2, 1, *size)
     assert float(result.abs().max()) <= largest
+
+
+@pytest.mark.parametrize("make", [lambda: CompactGenerator(3, 8), PaperGenerator])
+def test_rounded_weights_are_those_of_autocast(make: Callable[[], Generator]) -> None:
+    generator = make()
+    images = torch.randn(1, generator.channels_in, 24, 32)
+    exact = generator(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = generator(images)
+        round_weights(generator, torch.bfloat16)
+        torch.testing.assert_close(generator(images), expected, rtol=0, atol=0)
+    assert not torch.equal(expected, exact)
+    kinds = {name: weights.dtype for name, weights in generator.named_parameters()}
+    assert set(kinds.values()) == {torch.bfloat16, torch.float32}
+    rest = [name for name, kind in kinds.items() if kind == torch.float32]
+    norms = [name for name, module in generator.named_modules() if isinstance(module, InstanceNorm | OutputConv)]
+    assert {name.rpartition(".")[0] for name in rest} == set(norms)
 
 
 def test_wrong_channels_are_refused() -> None:

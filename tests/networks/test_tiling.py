@@ -71,6 +71,24 @@ def test_frozen_statistics_are_those_of_the_crops_and_end_with_the_context() -> 
     torch.testing.assert_close(norm(images), F.instance_norm(images))
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
+def test_frozen_statistics_are_precise_of_rounded_images(kind: torch.dtype) -> None:
+    norm = InstanceNorm(4)
+    norm.weight.uniform_()
+    norm.bias.uniform_()
+    crops = (torch.randn(5, 4, 32, 32) + 7).to(kind, memory_format=torch.channels_last)
+    with frozen_statistics(norm, crops):
+        scale, shift = norm._frozen
+        frozen = norm(crops.clone())
+    means, deviations = (f(crops.double(), dim=(0, 2, 3)) for f in (torch.mean, torch.std))
+    assert scale.dtype == shift.dtype == torch.float32
+    torch.testing.assert_close(scale.flatten(), (norm.weight / deviations).float(), rtol=1e-3, atol=0)
+    torch.testing.assert_close(-shift.flatten() + norm.bias, means.float() * scale.flatten(), rtol=1e-3, atol=0)
+    norm.measure(True)
+    torch.testing.assert_close(norm(crops.clone()), frozen)
+    norm.release()
+
+
 def test_statistics_are_released_after_an_error() -> None:
     norm = InstanceNorm(1)
     images = torch.randn(1, 1, 8, 8)

@@ -5,8 +5,8 @@ from napari_noise2atom.settings import NetworkSettings
 from .blank import blank
 from .compact import CompactGenerator
 from .critic import Critic
-from .device import limited_threads, mixed_precision, resolve_device, spare_threads, use_threads
-from .generator import STRIDE_PX, Generator, memory_layout, pad_to_stride
+from .device import limited_threads, mixed_precision, precision, resolve_device, spare_threads, use_threads
+from .generator import STRIDE_PX, Generator, memory_layout, pad_to_stride, round_weights
 from .lowpass import LowPass
 from .norm import InstanceNorm, frozen_statistics
 from .paper import PaperGenerator
@@ -29,7 +29,9 @@ __all__ = [
     "memory_layout",
     "mixed_precision",
     "pad_to_stride",
+    "precision",
     "resolve_device",
+    "round_weights",
     "spare_threads",
     "translate_tiled",
     "use_threads",

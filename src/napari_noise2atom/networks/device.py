@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["limited_threads", "mixed_precision", "resolve_device", "spare_threads", "use_threads"]
+__all__ = ["limited_threads", "mixed_precision", "precision", "resolve_device", "spare_threads", "use_threads"]
 
 BFLOAT16_OF_CPU = ("avx512_bf16", "amx_bf16")
 """Instructions that multiply numbers of this type; without them it is slower than float32."""
@@ -48,28 +48,36 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def mixed_precision(device: torch.device, wanted: bool = True, *, fine: bool = False) -> torch.autocast:
-    """Return a context in which convolutions and matrix products are done in 16 bits, where the hardware does so.
-
-    Weights, sums over pixels, losses and a generator's last convolution stay in float32.
+def precision(device: torch.device, wanted: bool = True, *, fine: bool = False) -> torch.dtype:
+    """Return the type of numbers in which convolutions and matrix products are done.
 
     Parameters
     ----------
     device : torch.device
         Where the networks are.
     wanted : bool
-        Otherwise everything stays in float32.
+        Whether 16 bits will do, where the hardware multiplies such numbers; otherwise it is float32.
     fine : bool
         In float16 instead of bfloat16, which rounds eight times as finely, as TF32 does, and overflows at 65 504; on
         CUDA GPUs only.
 
     Returns
     -------
-    torch.autocast
+    torch.dtype
     """
     kind = torch.float16 if fine else torch.bfloat16
+    return kind if wanted and _multiplies(device, kind) else torch.float32
+
+
+def mixed_precision(device: torch.device, wanted: bool = True, *, fine: bool = False) -> torch.autocast:
+    """Return a context in which convolutions and matrix products are done in the `precision` of the same arguments.
+
+    Weights, sums over pixels, losses and a generator's last convolution stay in float32.
+    """
+    kind = precision(device, wanted, fine=fine)
+    mixed = kind != torch.float32
     # All threads share the cache of rounded weights: what is found there would depend on who was first.
-    return torch.autocast(device.type, kind, enabled=wanted and _multiplies(device, kind), cache_enabled=False)
+    return torch.autocast(device.type, kind if mixed else None, enabled=mixed, cache_enabled=False)
 
 
 def _multiplies(device: torch.device, kind: torch.dtype) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .norm import fuses_norms
 
-__all__ = ["STRIDE_PX", "Generator", "OutputConv", "SplitGenerator", "memory_layout", "pad_to_stride"]
+__all__ = ["STRIDE_PX", "Generator", "OutputConv", "SplitGenerator", "memory_layout", "pad_to_stride", "round_weights"]
 
 STRIDE_PX = 8
 """Images are padded to a multiple of this side; tiles must begin on multiples of it [px]."""
@@ -113,6 +113,21 @@ class OutputConv(nn.Conv2d):
         """Map (n, channels_in, h, w) to (n, channels_out, h', w') of the weights' type."""
         with torch.autocast(images.device.type, enabled=False):
             return super().forward(images.to(self.weight.dtype))
+
+
+def round_weights(generator: Generator, kind: torch.dtype) -> None:
+    """Store weights as `mixed_precision` would round them in every pass; for a generator that learns no more.
+
+    Parameters
+    ----------
+    generator : Generator
+        Of either architecture; its last convolution and its norms stay as they are.
+    kind : torch.dtype
+        In which it convolves.
+    """
+    for module in generator.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and not isinstance(module, OutputConv):
+            module.to(kind)
 
 
 def pad_to_stride(images: Tensor, stride_px: int = STRIDE_PX) -> Tensor:
