@@ -59,8 +59,9 @@ class InstanceNorm(nn.Module):
         self.slope, self.eps = slope, eps
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        # Neither is a buffer: statistics belong to the images at hand and are never saved.
+        # None is a buffer: statistics belong to the images at hand and are never saved.
         self._measuring = False
+        self.measured: tuple[Tensor, ...] = ()
         self._frozen: tuple[Tensor, Tensor] | None = None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -102,23 +103,25 @@ class InstanceNorm(nn.Module):
         return F.leaky_relu(values, self.slope, inplace=True)
 
     def _measure(self, images: Tensor) -> Tensor:
-        """Normalise and activate by the statistics pooled over all images, and freeze what does so."""
+        """Normalise and activate; keep the mean of each channel, and the inverse of its standard deviation."""
         # The only batch norm that tells its statistics: a GPU waits for every operation that would find them again.
         normalised, mean, inverse = torch.native_batch_norm(
             images, self.weight, self.bias, None, None, True, 0.0, self.eps
         )
-        scale = self.weight * inverse
-        shift = torch.addcmul(self.bias, mean, scale, value=-1)
-        self._frozen = scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
+        self.measured = mean, inverse
         return self._activate(normalised)
 
-    def measure(self, on: bool) -> None:
-        """Freeze the statistics of what is passed in from now on, or stop doing so and keep the last ones."""
-        self._measuring = on
+    def measure(self) -> None:
+        """From now on, normalise by the statistics pooled over all images, and leave these in `measured`."""
+        self._measuring = True
+
+    def freeze(self, scale: Tensor, shift: Tensor) -> None:
+        """Scale and shift whatever comes from now on, by one number a channel."""
+        self._measuring, self._frozen = False, (scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1))
 
     def release(self) -> None:
         """Return to the statistics of each single image."""
-        self._measuring, self._frozen = False, None
+        self._measuring, self.measured, self._frozen = False, (), None
 
 
 @contextmanager
@@ -146,12 +149,20 @@ def frozen_statistics(generator: nn.Module, crops: Tensor) -> Iterator[None]:
     try:
         if norms:
             for norm in norms:
-                norm.measure(True)
+                norm.measure()
             with torch.no_grad():
                 generator(crops)
-            for norm in norms:
-                norm.measure(False)
+                _freeze(norms)
         yield
     finally:
         for norm in norms:
             norm.release()
+
+
+def _freeze(norms: list[InstanceNorm]) -> None:
+    """Let norms do to all images what they did to those they measured; a GPU would wait if it were found one by one."""
+    means, inverses = zip(*(norm.measured for norm in norms), strict=True)
+    scales = torch._foreach_mul([norm.weight for norm in norms], inverses)
+    shifts = torch._foreach_addcmul([norm.bias for norm in norms], means, scales, value=-1)
+    for norm, scale, shift in zip(norms, scales, shifts, strict=True):
+        norm.freeze(scale, shift)
