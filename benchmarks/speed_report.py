@@ -50,9 +50,10 @@ needs. In one run on the other CPU, in turn, it came after 5.5 s (5.0–6.6) wit
 
 Goals are for two CPU cores, or for one H200, which computes as an H100 does and has faster memory. On the H100 below,
 `paper` is **not** applied as fast as it should be: of the goals' frames a second it reaches 94 % at 128² px and 55 % at
-1024² px, where a core cannot launch the many small kernels fast enough. `paper` was not trained there for all its
-epochs, but misses that goal too: 2000 steps would take 160 s at 0.08 s a step, most of it in some 12 000 kernels of a
-few microseconds each, on six small images.
+1024² px, where a core cannot launch the many small kernels fast enough. Since then a frame of 1024² px takes some 40 %
+of the operations, which was not timed on a GPU. `paper` was not trained there for all its epochs, but misses that goal
+too: 2000 steps would take 160 s at 0.08 s a step, most of it in some 12 000 kernels of a few microseconds each, on six
+small images.
 """
 COLUMNS = "| what | goal | measured | spread | against |\n|---|---|---|---|---|"
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}

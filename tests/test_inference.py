@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_noise2atom.inference import FrameDenoiser, denoise, denoise_frames, translate_windows
@@ -379,6 +380,28 @@ def test_large_frames_cost_little_more_than_their_pixels() -> None:
         with FlopCounterMode(display=False) as whole:
             generator(frame)
     assert tiled.get_total_flops() < 1.2 * whole.get_total_flops()
+
+
+class Operations(TorchDispatchMode):
+    """Counts what a GPU would have to launch."""
+
+    number = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = operation(*args, **(kwargs or {}))
+        self.number += not operation.is_view and operation.namespace == "aten"
+        return result
+
+
+def test_large_frames_take_two_passes_and_few_operations_more() -> None:
+    generator = make_model("paper", 1).s2c().to("meta", memory_format=torch.channels_last)
+    numbers = []
+    for side in (128, 1024):
+        window = torch.empty(1, 1, side, side, device="meta")
+        with mock.patch("torch.autocast", return_value=nullcontext()), torch.inference_mode(), Operations() as counted:
+            translate_windows(generator, window)
+        numbers.append(counted.number)
+    assert numbers[1] < 2 * numbers[0]
 
 
 @pytest.mark.parametrize("architecture", ["compact", "paper"])
