@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from machine import processor
 from quality_limits import position_bound_px
-from quality_movies import DETECTOR, MOVIES
+from quality_movies import DETECTOR, MOVIES, simulated
 from quality_report import write_report
 
 from napari_noise2atom.baselines import METHODS
@@ -29,7 +29,6 @@ from napari_noise2atom.io import read_movie
 from napari_noise2atom.metrics import Truth, find_atoms, load_truth, match_atoms, score_movie
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import CompareSettings
-from napari_noise2atom.simulate.noisy import simulate_movie
 
 RESULTS = Path(__file__).parent / "results"
 TRUTH = "truth"
@@ -87,9 +86,8 @@ def missing(options: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
 
 def load(name: str) -> tuple[Movie, Truth]:
     if name in MOVIES:
-        simulated = simulate_movie(MOVIES[name])
-        movie = simulated.noisy
-        return movie, Truth(simulated.clean, simulated.positions, movie.pixel_size_nm)
+        result = simulated(name)
+        return result.noisy, Truth(result.clean, result.positions, result.noisy.pixel_size_nm)
     return read_movie(Path(name) / "noisy.tif"), load_truth(Path(name) / "truth.npz")
 
 

@@ -24,8 +24,9 @@ def position_bound_px(truth: Truth, detector: DetectorSettings, neighbours: int)
     """Return the least mean distance of located atoms from the true ones [px]: a Cramér-Rao bound.
 
     It holds for methods without bias, which know the shape and the brightness of spots, the background and how far
-    atoms move in a frame, each by itself. Line jitter, hops and drift are left out, as they take information away;
-    afterglow is, too, as it could be undone. Overlap is not: an atom that lies on another one is hard to locate.
+    atoms move in a frame, each by itself, beside a steady drift. Line jitter, hops and other drift are left out, as
+    they take information away; afterglow is, too, as it could be undone. Overlap is not: an atom that lies on
+    another one is hard to locate.
 
     Parameters
     ----------
@@ -42,8 +43,9 @@ def position_bound_px(truth: Truth, detector: DetectorSettings, neighbours: int)
     located = range(neighbours, len(noise) - neighbours, LOCATED_EVERY)
     used = sorted({frame + step for frame in located for step in range(-neighbours, neighbours + 1)})
     information = {frame: spots.information(truth.positions[frame], noise[frame]) for frame in used}
-    steps = np.abs(np.diff(truth.positions, axis=0))
-    walk = (FROM_MEDIAN * np.nanmedian(steps)) ** 2 * np.eye(2 * truth.positions.shape[1])
+    steps = np.diff(truth.positions, axis=0)
+    steady = np.nanmedian(steps, axis=(0, 1))
+    walk = (FROM_MEDIAN * np.nanmedian(np.abs(steps - steady))) ** 2 * np.eye(2 * truth.positions.shape[1])
     deviations = []
     for frame in located:
         total = information[frame]

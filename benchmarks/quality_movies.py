@@ -1,6 +1,9 @@
 """Movies of known truth on which methods are compared."""
 
+import numpy as np
+
 from napari_noise2atom.settings import DetectorSettings, MovieSettings, SceneSettings
+from napari_noise2atom.simulate.noisy import SimulatedMovie, simulate_movie
 
 DETECTOR = DetectorSettings(
     offset_counts=180, gain_counts=42, pulse_shape=8, afterglow=0.34, read_noise_counts=14, saturation_counts=65535
@@ -44,9 +47,15 @@ MOVIES = {
     "dim particle": movie(
         2.6, 8.0, atom_peak_e=0.6, background_e=0.2, background_texture=0.2, walk_px=0.35, **PARTICLE
     ),
+    "drifting": movie(
+        2.6, 9.2, atom_peak_e=1.2, background_e=0.1, walk_px=0.35, size_px=256, clusters=20, single_atoms=72
+    ),
     "sample": MovieSettings(),
 }
 """By name: what changes from one to the next is dose, density, speed, pixel size, background or noise."""
+
+VIEWS = {"drifting": (128, (1.0, 0.7))}
+"""Of some movies, a smaller square is seen: its side [px], and how far it goes along y and x [px per frame]."""
 
 ABOUT = {
     "slow": "atoms that move 0.35 px a frame and axis, 1.2 electrons in their brightest pixel",
@@ -61,6 +70,7 @@ ABOUT = {
     "crowded": "seven dense clusters whose spots melt into one another",
     "particle": "a crystal of up to seven atoms along the beam, single atoms beside it",
     "dim particle": "*particle* with half the electrons from atoms, and twice as many from a speckled film",
+    "drifting": "*slow* on a sample that drifts by 1.2 px a frame",
     "sample": "the sample movie of the package, 64 frames",
     "pt_on_carbon": "platinum on carbon, physically simulated",
     "pt_on_carbon_wedge": "A on a film that grows eight times as thick from left to right",
@@ -80,3 +90,19 @@ def title(movie: str) -> str:
         return "B"
     variant = movie.removeprefix("pt_on_carbon")
     return movie.capitalize() if variant == movie else "A" + variant.replace("_", ", ", 1).replace("_", " ")
+
+
+def simulated(name: str) -> SimulatedMovie:
+    """Simulate a movie, as far as it is seen."""
+    whole = simulate_movie(MOVIES[name])
+    if name not in VIEWS:
+        return whole
+    side, speed = VIEWS[name]
+    corners = np.round(np.arange(len(whole.clean))[:, None] * speed).astype(int)
+    noisy, clean = (
+        np.stack([frame[y : y + side, x : x + side] for frame, (y, x) in zip(frames, corners, strict=True)])
+        for frames in (np.asarray(whole.noisy.data), whole.clean)
+    )
+    positions = whole.positions - corners[:, None].astype(np.float32)
+    seen = ((positions >= 0) & (positions <= side - 1)).all(axis=-1, keepdims=True)
+    return SimulatedMovie(whole.noisy.with_data(noisy, name), clean, np.where(seen, positions, np.float32(np.nan)))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from napari_noise2atom.drift import undo_drift
 from napari_noise2atom.inference import FrameDenoiser, denoise, denoise_frames, translate_windows
 from napari_noise2atom.modelfile import Normalisation, TrainedModel
 from napari_noise2atom.movie import Movie
@@ -165,6 +166,16 @@ def test_no_frame_is_its_own_neighbour(count: int, frames_in: int, bad: tuple[in
             if index + offset in good:
                 assert seen[middle + offset] == index + offset
         assert len(set(seen)) == min(frames_in, len(good)), "none is seen twice while there are others"
+
+
+def test_neighbours_are_aligned_where_the_model_was_trained_so() -> None:
+    sample = make_frames(1, 200, 200)[0]
+    frames = np.stack([sample[2 * t : 2 * t + 96, t : t + 90] for t in range(9)])
+    still = make_model()
+    network = still.settings.network.model_copy(update={"aligned": True})
+    model = replace(still, settings=still.settings.model_copy(update={"network": network}))
+    window = np.stack(undo_drift(frames[2:7], range(-2, 3), np.array([-2.0, -1.0])))
+    np.testing.assert_array_equal(run(Movie(frames), model, 4), run(Movie(window), still, 2))
 
 
 def test_a_bad_frame_sees_only_itself() -> None:

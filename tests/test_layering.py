@@ -20,6 +20,7 @@ LAYERS = {
     "metrics": 1,
     "estimate": 1,
     "io": 1,
+    "drift": 0,
     "windows": 1,
     "networks": 2,
     "modelfile": 2,

@@ -176,6 +176,8 @@ class NetworkSettings(_Group):
     """The paper's U-Net (13.8 M parameters), or a small one without instance norm for computers without a GPU."""
     frames_in: Annotated[int, Field(ge=1, le=15)] = 13
     """Neighbouring frames that s2c sees, an odd number, at most those of the movie; 1 as in the paper."""
+    aligned: bool = False
+    """Shift neighbouring frames by whole pixels, so that the sample does not drift; proposed where the movie drifts."""
     channels: Annotated[int, Field(ge=4, multiple_of=4)] = 24
     """Channels of the compact network at full resolution; the paper's are fixed."""
 

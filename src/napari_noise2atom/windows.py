@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .drift import measure_drift, undo_drift
 from .movie import Movie, is_bad_frame
 
 __all__ = ["FrameWindows"]
@@ -26,12 +27,15 @@ class FrameWindows:
         Frames in a window, an odd number.
     substitute : float
         Grey value for frames in which no pixel is finite.
+    aligned : bool
+        Whether neighbours are shifted to where drift has taken the sample from.
     """
 
-    def __init__(self, movie: Movie, frames: int, substitute: float) -> None:
+    def __init__(self, movie: Movie, frames: int, substitute: float, aligned: bool = False) -> None:
         self._raw = _RawFrames(movie, frames)
         self._reach = frames // 2
         self._substitute = substitute
+        self._aligned = aligned
 
     def __call__(self, index: int) -> list[NDArray[np.generic]]:
         """Return the raw frames around one, each of shape (y, x).
@@ -55,7 +59,9 @@ class FrameWindows:
         further = self._further(index, len(missing))
         substitutes = itertools.chain(further, itertools.cycle([*seen.values(), *further] or [centre]))
         seen |= {0: centre} | dict(zip(missing, substitutes, strict=False))
-        return [seen[offset].grey for offset in sorted(seen)]
+        window = [seen[offset] for offset in sorted(seen)]
+        frames, times = [frame.grey for frame in window], [frame.number - index for frame in window]
+        return undo_drift(frames, times, measure_drift(frames, times)) if self._aligned else frames
 
     def _good(self, index: int) -> "_Raw | None":
         frame = self._raw[index] if 0 <= index < len(self._raw) else None
@@ -71,8 +77,10 @@ class FrameWindows:
 class _Raw(NamedTuple):
     """A frame as recorded, shape (y, x)."""
 
+    number: int
+    """In the movie."""
     grey: NDArray[np.generic]
-    bad: bool = False
+    bad: bool
 
 
 class _RawFrames:
@@ -106,7 +114,7 @@ class _RawFrames:
         for index, frame in zip(indices, frames, strict=True):
             # Copies of a longer chunk's frames, lest one kept frame keep them all.
             grey = frame if len(indices) == 1 else frame.copy()
-            self._kept[index] = _Raw(grey, is_bad_frame(grey))
+            self._kept[index] = _Raw(index, grey, is_bad_frame(grey))
 
     def _chunk(self, index: int) -> range:
         """Return the frames that come with a frame, unless they are too many to be kept."""

@@ -70,6 +70,27 @@ def test_other_clean_images_are_those_of_the_movie(movie):
     assert proposed.detector.gain_counts == found.gain_counts
 
 
+def test_a_movie_that_drifts_is_aligned(simulated):
+    whole = simulated(size_px=224, clusters=15, single_atoms=54)
+    still, drifting = (
+        Movie(
+            np.stack([frame[y : y + 128, x : x + 128] for frame, y, x in zip(whole.noisy.data, *corners, strict=True)])
+        )
+        for corners in (np.full((2, 64), 40), (np.arange(64), np.arange(64) // 2))
+    )
+    for preset, movie, aligned in (
+        ("compact", still, False),
+        ("compact", drifting, True),
+        ("paper", drifting, False),
+    ):
+        proposed, found = propose(movie, PRESETS[preset])
+        assert proposed.network.aligned == aligned
+        assert found.step_px < 0.7, "what all atoms do is not what each of them does"
+    assert found.drift_px == pytest.approx(np.hypot(1, 0.5), abs=0.1)
+    aligned = PRESETS["compact"].network.model_copy(update={"aligned": True})
+    assert propose(still, PRESETS["compact"].model_copy(update={"network": aligned}))[0].network.aligned
+
+
 @pytest.mark.parametrize(("column_atoms", "most"), [(1, 4), (3, 4), (7, 10)])
 def test_clean_images_reach_to_the_thickest_columns_and_beyond(movie, found, column_atoms, most):
     proposed = settings_from(replace(found, column_atoms=column_atoms), movie, PRESETS["compact"])

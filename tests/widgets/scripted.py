@@ -29,6 +29,7 @@ FOUND = Estimate(
     column_atoms=1,
     atoms_per_frame=12.0,
     step_px=0.3,
+    drift_px=0.0,
     certain=True,
 )
 """What every movie tells, at once, where nothing else is asked for."""

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from napari_noise2atom.drift import measure_drift, undo_drift
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import CROP_STEP_PX, CleanSettings, DetectorSettings, SceneSettings, Settings
 
@@ -20,6 +22,7 @@ MEANING = {
     "atom_peak_e": ("electrons in an atom's brightest pixel", "e", "scene.atom_peak_e"),
     "column_atoms": ("atoms in the thickest columns", "", "scene.column_atoms, simulation.atoms_per_position"),
     "step_px": ("motion per frame and axis", "px", "scene.walk_px"),
+    "drift_px": ("drift per frame", "px", "network.aligned"),
     "background_e": ("electrons in a pixel between the atoms", "e", "scene.background_e"),
     "background_gradient": ("change of the background across the frame", "", "scene.background_gradient"),
     "background_texture": ("speckle of the background", "", "scene.background_texture"),
@@ -31,6 +34,10 @@ MEANING = {
     "saturation_counts": ("grey value of saturation", "counts", "detector.saturation_counts"),
 }
 """By field of an estimate: what it is, its unit, and the settings that follow from it."""
+
+
+DRIFTING_PX = 0.3
+"""Drift per frame from which on it is undone; a network that was taught as much motion copes with less."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,9 @@ class Estimate:
     atoms_per_frame: float
     """Spots in a frame of this movie's size: as many as make up its contrast."""
     step_px: float
-    """Standard deviation per axis of the motion from one frame to the next."""
+    """Standard deviation per axis of the motion from one frame to the next, without the drift if that is undone."""
+    drift_px: float
+    """Way that the whole sample moves from one frame to the next."""
     certain: bool
     """False where too few spots stood out of the noise: width, brightness and density are guesses then."""
 
@@ -90,7 +99,7 @@ def estimate(movie: Movie) -> Estimate:
     """
     runs = sample_runs(movie)
     noise = measure_noise(runs)
-    restored = undo_afterglow(runs, noise.afterglow)
+    restored, drift_px = _without_drift(undo_afterglow(runs, noise.afterglow))
     floor, saturation = recorded_range(runs)
     spots = measure_spots(restored)
     background = measure_background(restored, spots.variance_px2)
@@ -111,8 +120,19 @@ def estimate(movie: Movie) -> Estimate:
         column_atoms=spots.column_atoms,
         atoms_per_frame=spots.density_per_px * movie.shape[1] * movie.shape[2],
         step_px=spots.step_px,
+        drift_px=drift_px,
         certain=spots.certain,
     )
+
+
+def _without_drift(runs: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """Return runs of frames, aligned if the movie drifts, and how far it does from frame to frame."""
+    times = range(-(runs.shape[1] // 2), runs.shape[1] - runs.shape[1] // 2)
+    drifts = [measure_drift(run, times) for run in runs]
+    drift_px = float(np.median(np.linalg.norm(drifts, axis=1)))
+    if drift_px < DRIFTING_PX:
+        return runs, drift_px
+    return np.stack([undo_drift(run, times, drift) for run, drift in zip(runs, drifts, strict=True)]), drift_px
 
 
 def propose(movie: Movie, base: Settings) -> tuple[Settings, Estimate]:
@@ -158,8 +178,8 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
     Returns
     -------
     Settings
-        The base with `simulation`, `scene` and `detector` of this movie, no more frames in than it has, and crops no
-        larger than its frames.
+        The base with `simulation`, `scene` and `detector` of this movie, no more frames in than it has, aligned if it
+        drifts, and crops no larger than its frames.
     """
     detector = DetectorSettings(
         offset_counts=found.offset_counts,
@@ -188,7 +208,8 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
         simulation = simulation.model_copy(update={"crop_px": crop_px})
     # neighbours that are not there would be others seen twice, whose noise looks as lasting as an atom
     frames_in = min(base.network.frames_in, len(movie) - (len(movie) + 1) % 2)
-    network = base.network.model_copy(update={"frames_in": frames_in})
+    aligned = base.network.aligned or (frames_in > 1 and found.drift_px >= DRIFTING_PX)
+    network = base.network.model_copy(update={"frames_in": frames_in, "aligned": aligned})
     return base.model_copy(update={"detector": detector, "scene": scene, "simulation": simulation, "network": network})
 
 

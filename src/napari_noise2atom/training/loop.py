@@ -128,10 +128,11 @@ class _Session:
         self.team, self.device = team, team.device
         self.normalisation = measure_normalisation(movie)
         self.patches, self.bad = sample_patches(movie, settings, self.normalisation)
-        frames_in = settings.network.frames_in
+        network = settings.network
         probed = probe_frames(movie, settings.run.probe_frames, self.patches.indices)
-        self.probe = Probe(Patches.of(movie, probed, frames_in, self.normalisation), self.device)
-        self.previews = Previews(movie, self.probe, self.normalisation, frames_in, shown)
+        windows = Patches.of(movie, probed, network.frames_in, self.normalisation, aligned=network.aligned)
+        self.probe = Probe(windows, self.device)
+        self.previews = Previews(movie, self.probe, self.normalisation, network, shown)
         self.learner = self._fresh_learner(0)
         self.progress = Progress([*movie.shape, self.normalisation.low, self.normalisation.high])
         self.best = Best(self.progress)

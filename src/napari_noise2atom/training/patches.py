@@ -80,9 +80,10 @@ class Patches:
         normalisation: Normalisation,
         rng: np.random.Generator | None = None,
         side_px: int = SIDE_PX,
+        aligned: bool = False,
     ) -> "Patches":
         """Read the windows of chosen frames; from large frames a square at random, or from the middle without `rng`."""
-        windows = FrameWindows(movie, frames_in, normalisation.low)
+        windows = FrameWindows(movie, frames_in, normalisation.low, aligned)
         height, width = (min(side, side_px) for side in movie.shape[1:])
         free = movie.shape[1] - height, movie.shape[2] - width
         cut = []

@@ -9,6 +9,7 @@ from napari_noise2atom.events import Preview
 from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator
+from napari_noise2atom.settings import NetworkSettings
 
 from .patches import Patches, middle_of, middle_origin
 from .probe import Probe
@@ -29,8 +30,8 @@ class Previews:
         Has frames of its own, and denoises.
     normalisation : Normalisation
         The movie's.
-    frames_in : int
-        Neighbouring frames that the network sees.
+    network : NetworkSettings
+        How many neighbouring frames the network sees, and whether aligned.
     shown : callable, optional
         Is asked for the frames of each preview.
     """
@@ -40,17 +41,18 @@ class Previews:
         movie: Movie,
         probe: Probe,
         normalisation: Normalisation,
-        frames_in: int,
+        network: NetworkSettings,
         shown: Callable[[], Sequence[int]] | None,
     ) -> None:
         self._movie, self._probe, self._normalisation = movie, probe, normalisation
-        self._frames_in, self._shown = frames_in, shown
+        self._network, self._shown = network, shown
 
     def __call__(self, step: int, generator: Generator, probed: NDArray[np.float32]) -> Preview:
         """Return a preview; `probed` are the probe frames as the generator denoises them, shape (n, y, x)."""
         indices, images = self._probe.patches.indices[:MOST_FRAMES], probed[:MOST_FRAMES]
         if self._shown is not None and (chosen := tuple(self._shown()[:MOST_FRAMES])):
-            windows = Patches.of(self._movie, chosen, self._frames_in, self._normalisation)
+            network = self._network
+            windows = Patches.of(self._movie, chosen, network.frames_in, self._normalisation, aligned=network.aligned)
             indices, images = chosen, self._probe.denoise(generator, windows)
         raw = np.stack([middle_of(self._movie.frame(index)) for index in indices])
         return Preview(step, indices, raw, images, middle_origin(self._movie.shape[1:]))

@@ -47,7 +47,8 @@ def sample_patches(movie: Movie, settings: Settings, normalisation: Normalisatio
     sampled, bad = sample_frames(movie, settings)
     rng = np.random.default_rng((settings.run.seed, 99))
     side = max(SIDE_PX, settings.simulation.crop_px)
-    return Patches.of(movie, sampled, settings.network.frames_in, normalisation, rng, side), bad
+    network = settings.network
+    return Patches.of(movie, sampled, network.frames_in, normalisation, rng, side, network.aligned), bad
 
 
 def probe_frames(movie: Movie, number: int, good: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,120 @@
+"""Drift: how the whole sample moves through the frames, and neighbouring frames without it."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
+from scipy.ndimage import map_coordinates
+
+__all__ = ["measure_drift", "undo_drift"]
+
+SIDE_PX = 512
+"""Larger frames are binned to at most this side."""
+FASTEST = 4.0
+"""Drift that is looked for, along each axis [binned px per frame]."""
+STEP = 0.1
+"""Between drifts that are tried [binned px per frame]."""
+LAGS = 6
+"""Frames up to so many apart are compared."""
+LOW_PASS_PX2, HIGH_PASS_PX2 = 2.0, 64.0
+"""Variance of a Gaussian that makes little of noise, and of one that takes uneven backgrounds away [binned px²]."""
+CERTAIN = 20.0
+"""Least agreement, in standard deviations of the covariances: noise alone has up to 12, movies of atoms 40 or more."""
+
+
+def measure_drift(
+    frames: Sequence[NDArray[np.generic]] | NDArray[np.generic], times: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return the drift with which frames agree best, if it were the same for all of them.
+
+    It is the one whose multiples the covariances of all pairs of frames, by the time between them, add up to most.
+    Single atoms that move by themselves take part in that, but hardly sway it.
+
+    Parameters
+    ----------
+    frames : sequence of arrays, each of shape (y, x)
+        Finite grey values.
+    times : sequence of int
+        Number of each frame in the movie.
+
+    Returns
+    -------
+    array, shape (2,)
+        Along y and x [px per frame]; 0 where no drift stands out of the noise.
+    """
+    binning = -(-max(frames[0].shape) // SIDE_PX)
+    small = np.stack([_binned(frame, binning) for frame in frames])
+    fastest = min(FASTEST, min(small.shape[1:]) / (4 * LAGS))
+    steps = STEP * np.arange(-int(fastest / STEP), int(fastest / STEP) + 1)
+    along_y, along_x = np.meshgrid(steps, steps, indexing="ij")
+    agreement, noise = np.zeros(along_y.shape), 0.0
+    for lag, covariance in _covariances(small, times).items():
+        agreement += map_coordinates(covariance, [lag * along_y, lag * along_x], order=1, mode="grid-wrap")
+        noise = np.hypot(noise, 1.4826 * np.median(np.abs(covariance)))
+    best = np.unravel_index(agreement.argmax(), agreement.shape)
+    if agreement[best] <= CERTAIN * noise:
+        return np.zeros(2)
+    drift: NDArray[np.float64] = binning * np.array([along_y[best], along_x[best]])
+    return drift
+
+
+def _binned(frame: NDArray[np.generic], binning: int) -> NDArray[np.float32]:
+    height, width = (side // binning for side in frame.shape)
+    whole = frame[: height * binning, : width * binning].astype(np.float32)
+    binned: NDArray[np.float32] = whole.reshape(height, binning, width, binning).mean(axis=(1, 3))
+    return binned
+
+
+def _covariances(frames: NDArray[np.float32], times: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+    """Return, by the time between frames, the sum of their band-passed covariances, shape (y, x) of displacements."""
+    height, width = frames.shape[1:]
+    window = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[1:-1]
+    spectra = rfft2((frames - frames.mean(axis=(1, 2), keepdims=True)) * window.astype(np.float32))
+    square = np.square(2 * np.pi) * (np.square(fftfreq(height))[:, None] + np.square(rfftfreq(width)))
+    band = np.exp(-LOW_PASS_PX2 * square) * np.square(1 - np.exp(-HIGH_PASS_PX2 * square / 2))
+    sums: dict[int, NDArray[np.complex64]] = {}
+    for (time, one), (later, other) in combinations(
+        sorted(zip(times, spectra, strict=True), key=lambda item: item[0]), 2
+    ):
+        if 0 < later - time <= LAGS:
+            sums[later - time] = sums.get(later - time, 0) + np.conj(one) * other
+    return {lag: irfft2(spectrum * band.astype(np.float32), (height, width)) for lag, spectrum in sums.items()}
+
+
+def undo_drift(
+    frames: Sequence[NDArray[np.generic]] | NDArray[np.generic], times: Sequence[int], drift: NDArray[np.float64]
+) -> list[NDArray[np.generic]]:
+    """Shift frames by whole pixels, so that what drifts stays where it is at time 0; noise stays as it is.
+
+    Parameters
+    ----------
+    frames : sequence of arrays, each of shape (y, x)
+        Grey values.
+    times : sequence of int
+        Of each frame, relative to the one that is not shifted.
+    drift : array, shape (2,)
+        Along y and x [px per frame].
+
+    Returns
+    -------
+    list of arrays, each of shape (y, x)
+        What lies beyond a frame's edge is its mirror image.
+    """
+    return [_shifted(frame, np.round(time * drift).astype(int)) for frame, time in zip(frames, times, strict=True)]
+
+
+def _shifted(frame: NDArray[np.generic], shift: NDArray[np.intp]) -> NDArray[np.generic]:
+    """Return a frame's part of its own size that begins at a place of it."""
+    if not shift.any():
+        return frame
+    rows, columns = (_mirrored(int(start), length) for start, length in zip(shift, frame.shape, strict=True))
+    return frame[rows[:, None], columns]
+
+
+def _mirrored(start: int, length: int) -> NDArray[np.intp]:
+    """Return the indices from a place on; those beyond an end go back from there."""
+    period = max(1, 2 * length - 2)
+    index = np.arange(start, start + length) % period
+    return np.minimum(index, period - index)

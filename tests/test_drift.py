@@ -1,0 +1,114 @@
+"""Drift is found in views that go over a larger sample, whose noise is drawn afterwards."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from napari_noise2atom.drift import measure_drift, undo_drift
+from napari_noise2atom.movie import Movie
+from napari_noise2atom.simulate.spots import render_spots
+from napari_noise2atom.windows import FrameWindows
+
+TIMES = np.arange(-6, 7)
+
+
+def views(
+    speed: tuple[float, float],
+    times: NDArray[np.intp] = TIMES,
+    side: int = 128,
+    dose: float = 0.6,
+    walk_px: float = 0.0,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Atoms on a film of a tenth of their brightness that drift with a speed, and walk by themselves; Poisson noise."""
+    rng = np.random.default_rng(seed)
+    reach = 60
+    atoms = rng.uniform(-reach, side + reach, (round(40 * ((side + 2 * reach) / 128) ** 2), 2))
+    frames = []
+    for time in times:
+        atoms = atoms + walk_px * rng.standard_normal(atoms.shape)
+        y, x = (atoms + np.multiply(speed, time)).T
+        frames.append(rng.poisson(dose * (0.1 + render_spots(y, x, np.ones_like(y), 2.6, (side, side)))))
+    return np.stack(frames).astype(np.float64)
+
+
+@pytest.mark.parametrize("speed", [(0, 0), (0, 0.5), (1.2, -0.7), (-2.5, 0.3), (3.5, 3.5)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_drift_is_found(speed: tuple[float, float], seed: int) -> None:
+    assert measure_drift(views(speed, seed=seed), TIMES) == pytest.approx(speed, abs=0.1)
+
+
+def test_atoms_that_walk_hardly_sway_it() -> None:
+    assert measure_drift(views((0.9, 0.4), walk_px=0.5), TIMES) == pytest.approx((0.9, 0.4), abs=0.2)
+    assert np.hypot(*measure_drift(views((0, 0), walk_px=0.5), TIMES)) < 0.2
+
+
+@pytest.mark.parametrize("gradient", [0.0, 0.02])
+def test_noise_does_not_drift(gradient: float) -> None:
+    rng = np.random.default_rng(0)
+    background = 1 + gradient * np.arange(96)
+    for _ in range(20):
+        assert not measure_drift(rng.poisson(np.broadcast_to(background, (13, 80, 96))), TIMES).any()
+
+
+def test_order_and_gaps_do_not_matter() -> None:
+    frames = views((1.2, -0.7), dose=2)
+    kept = [7, 0, 2, 12, 3, 5, 9, 1]
+    assert measure_drift(frames[kept], TIMES[kept]) == pytest.approx((1.2, -0.7), abs=0.1)
+
+
+def test_two_frames_suffice_where_there_is_little_noise() -> None:
+    frames = views((1.2, -0.7), np.arange(2), dose=50)
+    assert measure_drift(frames, [0, 1]) == pytest.approx((1.2, -0.7), abs=0.5)
+
+
+def test_large_frames_drift_faster() -> None:
+    frames = views((7.0, -2.0), np.arange(3), side=600, dose=2)
+    assert measure_drift(frames, range(3)) == pytest.approx((7, -2), abs=0.2)
+
+
+def test_what_drifts_is_brought_back_and_noise_stays_as_it_is() -> None:
+    sample = np.random.default_rng(0).random((80, 90))
+    drift = np.array([1.5, -2.0])
+    corners = [(20 - round(1.5 * t), 20 + 2 * t) for t in TIMES]
+    frames = [sample[y : y + 40, x : x + 50] for y, x in corners]
+    aligned = undo_drift(frames, TIMES, drift)
+    for frame in aligned:
+        assert frame.shape == (40, 50)
+        np.testing.assert_array_equal(frame[9:-9, 12:-12], frames[6][9:-9, 12:-12])
+    assert aligned[6] is frames[6]
+
+
+@given(
+    side=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    speed=st.tuples(st.integers(-20, 20), st.integers(-20, 20)),
+)
+def test_beyond_the_edge_there_is_the_mirror_image(side: tuple[int, int], speed: tuple[int, int]) -> None:
+    frame = np.random.default_rng(0).random(side)
+    far = [20 if length > 1 else 0 for length in side]
+    mirrored = np.pad(frame, [(reach, reach) for reach in far], mode="reflect")
+    rows, columns = (f + (s if f else 0) + np.arange(n) for f, s, n in zip(far, speed, side, strict=True))
+    (shifted,) = undo_drift([frame], [1], np.array(speed, float))
+    np.testing.assert_array_equal(shifted, mirrored[np.ix_(rows, columns)])
+
+
+def test_aligned_windows_hold_a_sample_at_rest() -> None:
+    frames = views((1.2, -0.7), np.arange(20), dose=20)
+    windows = [FrameWindows(Movie(frames), 13, 0.0, aligned)(10) for aligned in (False, True)]
+    middle = frames[10, 16:-16, 16:-16]
+    for window in windows:
+        np.testing.assert_array_equal(window[6], frames[10])
+    moving, aligned = (
+        [np.corrcoef(frame[16:-16, 16:-16].ravel(), middle.ravel())[0, 1] for frame in (window[0], window[12])]
+        for window in windows
+    )
+    assert max(moving) < 0.2 < 0.5 < min(aligned)
+
+
+@pytest.mark.parametrize("index", [0, 1, 19])
+def test_neighbours_at_the_ends_are_aligned_by_their_own_time(index: int) -> None:
+    frames = views((1.0, -1.0), np.arange(20), dose=50)
+    middle, *_, last = (FrameWindows(Movie(frames), 5, 0.0, True)(index)[n] for n in (2, 0, 4))
+    assert np.corrcoef(last[16:-16, 16:-16].ravel(), middle[16:-16, 16:-16].ravel())[0, 1] > 0.8
