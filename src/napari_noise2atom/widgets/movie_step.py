@@ -22,6 +22,7 @@ MAIN = (
     "background_e",
     "background_gradient",
     "step_px",
+    "drift_px",
 )
 """What is shown unfolded of an estimate."""
 
