@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from quality_limits import FROM_MEDIAN
-from quality_movies import MOVIES
+from quality_movies import MOVIES, simulated
 from quality_movies import movie as quality_movie
 
 from napari_noise2atom.estimate import Estimate, estimate
@@ -47,6 +47,9 @@ def main() -> None:
     print("\nNumber of spots and motion relative to the truth on the movies of the quality benchmark, of seeds 0 and 1")
     for name, movie in MOVIES.items():
         print(f"  {name}: ", *(numbers(movie, seed) for seed in (0, 1)), flush=True)
+    print("\nDrift on these movies [px per frame]")
+    for name in MOVIES:
+        print(f"  {name}: {estimate(simulated(name).noisy).drift_px:.2f}", flush=True)
     print("\nSample movie, 1 % of its pixels saturated (gain 1200, offset 115, background 0.6 e, variance 7 px²):")
     for seed in seeds:
         found = measure(MovieSettings(), seed)

@@ -17,7 +17,7 @@ HEAD = """\
 This page is written by `python benchmarks/quality.py`. The movies are simulated (`benchmarks/quality_movies.py`),
 except A and B, which are physically simulated (multislice) and not part of this repository, and the variants of A,
 which were recorded anew from its clean frames (`benchmarks/record_anew.py`). All have 120 frames of 128 × 128 px, the
-sample movie 64.
+sample movie 64. *Drifting* is a view of a larger movie that goes over it.
 
 Every method runs in a process of its own, trained ones for at most eight minutes, but the preset `default` to its end.
 Where a method ran with several seeds, the table shows the mean and, in brackets, the smallest and the largest value. A
