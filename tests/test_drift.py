@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_noise2atom.drift import measure_drift, undo_drift
+from napari_noise2atom.drift import _binned, measure_drift, undo_drift
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.simulate.spots import render_spots
 from napari_noise2atom.windows import FrameWindows
@@ -82,16 +82,29 @@ def test_what_drifts_is_brought_back_and_noise_stays_as_it_is() -> None:
 
 
 @given(
-    side=st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    speed=st.tuples(st.integers(-20, 20), st.integers(-20, 20)),
+    side=st.tuples(st.integers(1, 9), st.integers(1, 9)), share=st.tuples(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
 )
-def test_beyond_the_edge_there_is_the_mirror_image(side: tuple[int, int], speed: tuple[int, int]) -> None:
+def test_beyond_the_edge_there_is_the_mirror_image(side: tuple[int, int], share: tuple[float, float]) -> None:
     frame = np.random.default_rng(0).random(side)
-    far = [20 if length > 1 else 0 for length in side]
-    mirrored = np.pad(frame, [(reach, reach) for reach in far], mode="reflect")
-    rows, columns = (f + (s if f else 0) + np.arange(n) for f, s, n in zip(far, speed, side, strict=True))
-    (shifted,) = undo_drift([frame], [1], np.array(speed, float))
+    shift = [int(part * (length - 1)) for part, length in zip(share, side, strict=True)]
+    mirrored = np.pad(frame, [(length - 1, length - 1) for length in side], mode="reflect")
+    rows, columns = (s + length - 1 + np.arange(length) for s, length in zip(shift, side, strict=True))
+    (shifted,) = undo_drift([frame], [1], np.array(shift, float))
     np.testing.assert_array_equal(shifted, mirrored[np.ix_(rows, columns)])
+
+
+def test_what_has_left_the_frame_altogether_is_no_error() -> None:
+    frame = np.arange(12.0).reshape(3, 4)
+    (shifted,) = undo_drift([frame], [24], np.array([1.0, -2.0]))
+    assert shifted.shape == (3, 4)
+    assert set(shifted.ravel()) == {8.0}
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.float64])
+def test_bins_hold_means(kind: type[np.generic]) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (11, 14)).astype(kind)
+    expected = [[frame[y : y + 3, x : x + 3].mean() for x in (0, 3, 6, 9)] for y in (0, 3, 6)]
+    np.testing.assert_allclose(_binned(frame, 3), expected, rtol=1e-6)
 
 
 def test_aligned_windows_hold_a_sample_at_rest() -> None:

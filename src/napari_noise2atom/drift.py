@@ -61,9 +61,12 @@ def measure_drift(
 
 
 def _binned(frame: NDArray[np.generic], binning: int) -> NDArray[np.float32]:
-    height, width = (side // binning for side in frame.shape)
-    whole = frame[: height * binning, : width * binning].astype(np.float32)
-    binned: NDArray[np.float32] = whole.reshape(height, binning, width, binning).mean(axis=(1, 3))
+    """Return the mean of each square of so many pixels."""
+    height, width = (side // binning * binning for side in frame.shape)
+    # Of strided slices: the mean of an array of four axes takes several times as long.
+    rows = np.add.reduce([frame[start:height:binning] for start in range(binning)], dtype=np.float32)
+    total = np.add.reduce([rows[:, start:width:binning] for start in range(binning)], dtype=np.float32)
+    binned: NDArray[np.float32] = total / np.float32(binning**2)
     return binned
 
 
@@ -109,12 +112,6 @@ def _shifted(frame: NDArray[np.generic], shift: NDArray[np.intp]) -> NDArray[np.
     """Return a frame's part of its own size that begins at a place of it."""
     if not shift.any():
         return frame
-    rows, columns = (_mirrored(int(start), length) for start, length in zip(shift, frame.shape, strict=True))
-    return frame[rows[:, None], columns]
-
-
-def _mirrored(start: int, length: int) -> NDArray[np.intp]:
-    """Return the indices from a place on; those beyond an end go back from there."""
-    period = max(1, 2 * length - 2)
-    index = np.arange(start, start + length) % period
-    return np.minimum(index, period - index)
+    by = [int(np.clip(pixels, 1 - side, side - 1)) for pixels, side in zip(shift, frame.shape, strict=True)]
+    there = tuple(slice(max(0, n), side + min(0, n)) for n, side in zip(by, frame.shape, strict=True))
+    return np.pad(frame[there], [(max(0, -n), max(0, n)) for n in by], mode="reflect")
