@@ -116,16 +116,9 @@ def test_closing_wants_no_more_pictures(qtbot, step, measured):
     assert not step._job.busy
 
 
-def test_small_movies_are_simulated_in_their_size(qtbot, viewer, step, measured):
-    measured.choose_layer(add_movie(viewer, frames_of(shape=(6, 24, 40))))
+@pytest.mark.parametrize(("frame", "side"), [((24, 40), 24), ((150, 140), 128)])
+def test_so_much_is_simulated_that_one_sees_how_dense_atoms_are(qtbot, viewer, step, measured, frame, side):
+    measured.choose_layer(add_movie(viewer, frames_of(shape=(6, *frame))))
     with qtbot.waitSignal(step._job.done, timeout=MS) as done:
         step.another.click()
-    assert {crop.shape for crop in done.args[0].values()} == {(24, 24)}
-
-
-def test_nothing_can_be_edited_that_the_measurement_would_overwrite(qtbot, step, measured, raw):
-    assert all(form.isEnabled() for form in step.forms)
-    with qtbot.waitSignal(measured.settings_changed, timeout=MS):
-        measured.choose_layer(raw)
-        assert not any(form.isEnabled() for form in step.forms)
-    qtbot.waitUntil(lambda: all(form.isEnabled() for form in step.forms), timeout=MS)
+    assert {crop.shape for crop in done.args[0].values()} == {(side, side)}

@@ -28,6 +28,8 @@ MAIN = {
 EXPERT = ("simulation", "scene", "detector")
 WAIT_MS = 300
 """From the last key to the new pictures."""
+SHOWN_PX = 128
+"""Side of a picture: a training crop may hold but one or two atoms, which tells little of how many there are [px]."""
 CLEAN, NOISY, REAL = "clean, simulated", "noisy, simulated", "your movie"
 
 
@@ -136,7 +138,7 @@ def forms_of(workspace: Workspace, main: Mapping[str, tuple[str, ...]], expert: 
 def _crops(movie: Movie, settings: Settings, seed: int, wanted: Wanted) -> dict[str, NDArray[np.float32]]:
     """Simulate a pair, and cut a crop of the same size from the movie."""
     rng = np.random.default_rng(seed)
-    size = min(settings.simulation.crop_px, *movie.shape[1:])
+    size = min(SHOWN_PX, *movie.shape[1:])
     pairs = simulate_pairs(1, size, settings, rng)
     for number in rng.permutation(len(movie)):
         wanted(0, 1)
