@@ -5,13 +5,14 @@ import numpy as np
 import pint
 import pytest
 import zarr
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_noise2atom.io.frames import MovieFileError, lazy_frames
-from napari_noise2atom.layerdata import contrast_limits, layer_data, movie_of_layer
+from napari_noise2atom.layerdata import calibration, contrast_limits, layer_data, movie_of_layer
 from napari_noise2atom.movie import Movie
 
 FRAMES = np.random.default_rng(3).integers(0, 200, (6, 8, 10)).astype(np.uint16)
@@ -50,7 +51,19 @@ def test_round_trip(pixel, time, name, lazy):
     back = movie_of_layer(data, meta)
     assert kind == "image"
     assert back.data is movie.data
-    assert (back.pixel_size_nm, back.frame_time_s, back.name) == (pixel, time, name)
+    assert (back.pixel_size_nm, back.name) == (pixel, name)
+    assert back.frame_time_s == (time and pytest.approx(time, rel=1e-12, abs=0))
+
+
+@settings(max_examples=20, deadline=None)
+@given(frames=st.integers(2, 5000), time=st.floats(1e-6, 1e6))
+@example(frames=120, time=1 / 150)
+@example(frames=120, time=0.04)
+def test_napari_counts_all_frames(frames, time):
+    meta = calibration(Movie(da.empty((frames, 1, 1), dtype=np.uint8, chunks=(frames, 1, 1)), None, time))
+    viewer = ViewerModel()
+    viewer.add_image(np.broadcast_to(np.uint8(0), (frames, 2, 2)), scale=meta["scale"], contrast_limits=(0, 1))
+    assert viewer.dims.nsteps[0] == frames
 
 
 @pytest.mark.parametrize(("pixel", "time"), [(0.03, 0.02), (0.03, None), (None, 0.02), (None, None)])

@@ -69,10 +69,20 @@ def calibration(movie: Movie) -> dict[str, Any]:
     pixel, time = movie.pixel_size_nm, movie.frame_time_s
     length = "nm" if pixel else _UNKNOWN
     return {
-        "scale": (time or 1.0, pixel or 1.0, pixel or 1.0),
+        "scale": (_counted(time or 1.0, len(movie)), pixel or 1.0, pixel or 1.0),
         "units": ("s" if time else _UNKNOWN, length, length),
         "axis_labels": ("t", "y", "x"),
     }
+
+
+def _counted(time: float, frames: int) -> float:
+    """Return a time between frames, the same but for rounding, by which napari counts all of them.
+
+    It takes the whole part of all the time divided by that between frames, which may round to one frame less.
+    """
+    while int((frames - 1) * time / time) < frames - 1:
+        time = math.nextafter(time, math.inf)
+    return time
 
 
 def contrast_limits(movie: Movie) -> tuple[float, float]:
