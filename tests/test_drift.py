@@ -40,6 +40,11 @@ def test_drift_is_found(speed: tuple[float, float], seed: int) -> None:
     assert measure_drift(views(speed, seed=seed), TIMES) == pytest.approx(speed, abs=0.1)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_drift_is_found_at_a_low_dose(seed: int) -> None:
+    assert measure_drift(views((1.2, -0.7), dose=0.15, seed=seed), TIMES) == pytest.approx((1.2, -0.7), abs=0.2)
+
+
 def test_atoms_that_walk_hardly_sway_it() -> None:
     assert measure_drift(views((0.9, 0.4), walk_px=0.5), TIMES) == pytest.approx((0.9, 0.4), abs=0.2)
     assert np.hypot(*measure_drift(views((0, 0), walk_px=0.5), TIMES)) < 0.2
