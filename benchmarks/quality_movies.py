@@ -79,6 +79,8 @@ ABOUT = {
     "pt_on_carbon_high_dose": "A with five times as many",
     "pt_on_carbon_astigmatic": "A with oval atoms, which no simulated pair of the package has",
     "pt_on_carbon_crystal": "A with a lattice under the atoms, which none has either",
+    "pt_on_carbon_filtered": "A that went through a Gaussian filter of 0.7 px after it was recorded",
+    "pt_on_carbon_registered": "A whose frames jumped, and were shifted back with linear interpolation",
     "pt_on_carbon_fine": "as A with spots twice as wide",
 }
 """In the order of the page: what a movie shows. Those of `pt_on_carbon` are not simulated by this package."""

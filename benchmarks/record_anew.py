@@ -1,4 +1,4 @@
-"""Record a movie of known truth anew: on a wedge or a crystal, with fast or astigmatic atoms, at other doses.
+"""Record a movie of known truth anew: on a wedge or a crystal, with fast or astigmatic atoms, at other doses, or smoothed.
 
     python benchmarks/record_anew.py FOLDER -o PLACE
 
@@ -9,11 +9,12 @@ takes their names. So methods meet atoms and films that this package has not sim
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from quality_movies import DETECTOR
-from scipy.ndimage import binary_dilation, gaussian_filter1d
+from scipy.ndimage import binary_dilation, gaussian_filter, gaussian_filter1d, shift
 
 from napari_noise2atom.io import write_movie
 from napari_noise2atom.metrics import load_truth
@@ -35,6 +36,8 @@ SEEN_ATOMS = 1.6
 MARGIN_PX = 6
 ELSEWHERE_PX = 50, 60
 """From where the film below such atoms is taken."""
+FILTER_PX = 0.7
+"""Standard deviation of the filter through which frames went."""
 
 Clean = NDArray[np.float32]
 
@@ -49,7 +52,7 @@ def main() -> None:
         clean, order = change(np.asarray(truth.clean, np.float32))
         rng = np.random.default_rng(number)
         name = f"{options.folder.name}_{condition}"
-        noisy = np.stack([record(frame, DETECTOR, rng) for frame in clean]).astype(np.uint16)
+        noisy = RECORDED.get(condition, recorded)(clean, rng).round().astype(np.uint16)
         movie = Movie(noisy, truth.pixel_size_nm, 1 / FRAMES_PER_S, name=name)
         place = options.output / name
         place.mkdir(parents=True, exist_ok=True)
@@ -96,6 +99,28 @@ def at_dose(share: float) -> Callable[[Clean], tuple[Clean, NDArray[np.intp]]]:
     return lambda clean: (np.float32(share) * clean, np.arange(len(clean)))
 
 
+def recorded(clean: Clean, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return frames as they come from the detector."""
+    return np.stack([record(frame, DETECTOR, rng) for frame in clean])
+
+
+def filtered(clean: Clean, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return frames that went through a Gaussian filter afterwards."""
+    return gaussian_filter(recorded(clean, rng), (0, FILTER_PX, FILTER_PX))
+
+
+def registered(clean: Clean, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return frames that jumped by parts of a pixel, and were shifted back with linear interpolation."""
+    jumps = rng.uniform(-0.5, 0.5, (len(clean), 2))
+    jumping = np.stack([_shifted(frame, jump, 3) for frame, jump in zip(clean, jumps, strict=True)])
+    noisy = recorded(np.maximum(jumping, 0), rng)
+    return np.stack([_shifted(frame, -jump, 1) for frame, jump in zip(noisy, jumps, strict=True)])
+
+
+def _shifted(frame: NDArray[np.float32], by: NDArray[np.float64], order: Literal[1, 3]) -> NDArray[np.float32]:
+    return shift(frame, by, order=order, mode="mirror")
+
+
 CONDITIONS = {
     "wedge": wedge,
     "fast": fast,
@@ -103,8 +128,13 @@ CONDITIONS = {
     "high_dose": at_dose(5.0),
     "astigmatic": astigmatic,
     "crystal": crystal,
+    "filtered": at_dose(1.0),
+    "registered": at_dose(1.0),
 }
-"""By the end of the folder's name."""
+"""By the end of the folder's name: what is recorded."""
+
+RECORDED = {"filtered": filtered, "registered": registered}
+"""By the same: how it is recorded, and what is done with it afterwards."""
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter1d
 
 from napari_noise2atom.settings import DetectorSettings
 from napari_noise2atom.simulate.detector import jitter_lines, record
@@ -84,3 +85,14 @@ def test_jitter_moves_each_line_by_the_distance_that_is_set():
     centre = (moved * x).sum(axis=-1) / moved.sum(axis=-1)
     assert (centre - 64).mean() == pytest.approx(0, abs=0.1)
     assert centre.std() == pytest.approx(1.5, rel=0.05)
+
+
+def test_blur_smooths_the_noise_along_both_axes_and_keeps_the_mean():
+    sharp, blurred = (flat_recording(1.0, blur_px=blur_px) for blur_px in (0.0, 0.7))
+    assert blurred.mean() == pytest.approx(sharp.mean(), rel=1e-3)
+    kernel = gaussian_filter1d(np.eye(1, 9, 4)[0], 0.7)
+    expected = np.correlate(kernel, kernel, "full")[8:11]  # at lags 0, 1 and 2
+    blurred -= blurred.mean()
+    for axis in (1, 2):
+        lagged = [np.mean(blurred * np.roll(blurred, lag, axis)) / sharp.var() for lag in range(3)]
+        np.testing.assert_allclose(lagged, expected[0] * expected, atol=0.01)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
@@ -79,6 +80,24 @@ def test_what_afterglow_reaches_is_hidden_too() -> None:
         assert hidden[rows[inside], columns[inside] + shift].all()
     assert judged.sum() > 10
     assert hidden.float().mean() < 0.25
+
+
+@pytest.mark.parametrize("blur_px", [0.0, 0.5, 0.7, 0.9])
+def test_noise_that_a_blur_carries_away_is_hidden_too(blur_px: float) -> None:
+    """What the network is told in the places that are hidden depends on nothing that the judged pixels went into."""
+    recorded = torch.rand((1, 1, 64, 60), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    judged, hidden = hidden_places((64, 60), 3, 5, blur_px=blur_px)
+    row, column = torch.nonzero(judged)[len(torch.nonzero(judged)) // 2]
+    other = recorded.clone()
+    other[..., row, column] += 1
+
+    def seen(frames: torch.Tensor) -> torch.Tensor:
+        blurred = torch.from_numpy(gaussian_filter(frames.numpy(), (0, 0, blur_px, blur_px)))
+        return hide(blurred, hidden, blur_px)
+
+    change = (seen(other) - seen(recorded)).abs().max()
+    assert change <= 0.02 * gaussian_filter(np.eye(1, 41, 20), (0, blur_px)).max() ** 2
+    assert judged.sum() > 10
 
 
 def test_crops_may_be_as_large_as_the_frames_allow() -> None:

@@ -44,11 +44,12 @@ def _tell_movie(path: Path, signal: int | str | None, as_json: bool) -> None:
 
     movie = read_movie(path, signal=signal)
     bad = _bad_frames(movie)
-    found, doubt = None, ""
+    found, doubts = None, []
     try:
         found = estimate(movie)
+        doubts = found.doubts
     except ValueError as error:
-        doubt = str(error)
+        doubts = [str(error)]
     if as_json:
         print_json(
             {"kind": "movie", "name": movie.name, "shape": movie.shape, "dtype": str(movie.data.dtype)}
@@ -61,8 +62,8 @@ def _tell_movie(path: Path, signal: int | str | None, as_json: bool) -> None:
     out.print(table("", rows))
     if found:
         out.print(estimate_table(found))
-    if doubt or (found and not found.certain):
-        say(out, doubt or "Too few spots stand out of the noise: their width, brightness and number are guesses.")
+    for doubt in doubts:
+        say(out, doubt)
 
 
 def _bad_frames(movie: "Movie") -> list[int]:

@@ -143,13 +143,8 @@ def _propose(source: "Movie", base: Settings, changes: Iterable[Mapping[str, Any
 
     proposed, found = propose(source, base)
     out.print(estimate_table(found))
-    if not found.certain:
-        say(
-            messages(),
-            "Too few spots stand out of the noise: their width, brightness and number are guesses; look at them in the "
-            "movie, and set them if they are wrong.",
-            style="yellow",
-        )
+    for doubt in found.doubts:
+        say(messages(), doubt, style="yellow")
     say(out, "Any of these can be set: --set scene.atom_peak_e=0.8; 'noise2atom settings' lists all.")
     return override(proposed, *changes)
 

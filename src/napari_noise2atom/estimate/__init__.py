@@ -10,7 +10,8 @@ from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import CROP_STEP_PX, CleanSettings, DetectorSettings, SceneSettings, Settings
 
 from .background import measure_background
-from .noise import measure_noise, recorded_range, undo_afterglow
+from .blur import measure_blur
+from .noise import measure_noise, recorded_range, shared_noise, undo_afterglow
 from .sample import sample_runs
 from .spots import measure_spots
 
@@ -30,12 +31,15 @@ MEANING = {
     "offset_counts": ("grey value without electrons", "counts", "detector.offset_counts"),
     "read_noise_counts": ("read-out noise", "counts", "detector.read_noise_counts"),
     "afterglow": ("signal left in the next pixel", "", "detector.afterglow"),
+    "blur_px": ("blur after the recording", "px", "detector.blur_px"),
     "pulse_shape": ("shape of the pulse heights", "", "detector.pulse_shape"),
     "saturation_counts": ("grey value of saturation", "counts", "detector.saturation_counts"),
 }
 """By field of an estimate: what it is, its unit, and the settings that follow from it."""
 
 
+SHARED_NOISE = 0.15
+"""Correlation of noise from which on frames seem not to be as they were recorded."""
 DRIFTING_PX = 0.35
 """Mean drift per frame from which on it is undone; atoms that move by themselves seem to drift by up to 0.26."""
 
@@ -52,6 +56,8 @@ class Estimate:
     """Shape of the gamma distribution of pulse heights."""
     afterglow: float
     """Share of the signal that remains in the next pixel along x."""
+    blur_px: float
+    """Standard deviation of a blur that frames went through after they were recorded; 0 where their noise is white."""
     read_noise_counts: float
     """Standard deviation of the read-out noise."""
     floor_counts: float
@@ -76,8 +82,34 @@ class Estimate:
     """Standard deviation per axis of the motion from one frame to the next, without the drift if that is undone."""
     drift_px: float
     """Mean way that the whole sample moves from one frame to the next."""
+    shared_noise: float
+    """Correlation of the noise of neighbouring frames; 0 where each was recorded by itself."""
     certain: bool
     """False where too few spots stood out of the noise: width, brightness and density are guesses then."""
+    blur_known: bool
+    """False where frames were smoothed by more or otherwise than can be undone: all but the motion are guesses then."""
+
+    @property
+    def doubts(self) -> list[str]:
+        """What makes these numbers doubtful, a sentence each."""
+        doubts = []
+        if not self.certain:
+            doubts.append(
+                "Too few spots stand out of the noise: their width, brightness and number are guesses; look at them in "
+                "the movie, and set them if they are wrong."
+            )
+        if self.blur_px:
+            doubts.append(
+                "Noise is smooth, as after registration, scaling, a filter or compression; frames as they were "
+                "recorded give better results."
+                + ("" if self.blur_known else " It is smoother than can be undone, so that all numbers are guesses.")
+            )
+        if self.shared_noise > SHARED_NOISE:
+            doubts.append(
+                f"Neighbouring frames share their noise (correlation {self.shared_noise:.2f}), as repeated or averaged "
+                "frames do; frames as they were recorded give better results."
+            )
+        return doubts
 
 
 def estimate(movie: Movie) -> Estimate:
@@ -97,10 +129,12 @@ def estimate(movie: Movie) -> Estimate:
     ValueError
         If fewer than two frames are usable.
     """
-    runs = sample_runs(movie)
+    recorded = sample_runs(movie)
+    blur = measure_blur(recorded)
+    runs = blur.undo(recorded)
     noise = measure_noise(runs)
     restored, drift_px = _without_drift(undo_afterglow(runs, noise.afterglow))
-    floor, saturation = recorded_range(runs)
+    floor, saturation = recorded_range(recorded)
     spots = measure_spots(restored)
     background = measure_background(restored, spots.variance_px2)
     level = max(background.level_counts - noise.offset_counts, 1e-3 * noise.gain_counts)
@@ -109,6 +143,7 @@ def estimate(movie: Movie) -> Estimate:
         gain_counts=noise.gain_counts,
         pulse_shape=noise.pulse_shape,
         afterglow=noise.afterglow,
+        blur_px=blur.blur_px,
         read_noise_counts=noise.read_noise_counts,
         floor_counts=floor,
         saturation_counts=saturation,
@@ -121,7 +156,9 @@ def estimate(movie: Movie) -> Estimate:
         atoms_per_frame=spots.density_per_px * movie.shape[1] * movie.shape[2],
         step_px=spots.step_px,
         drift_px=drift_px,
+        shared_noise=shared_noise(runs),
         certain=spots.certain,
+        blur_known=blur.known,
     )
 
 
@@ -186,6 +223,7 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
         gain_counts=found.gain_counts,
         pulse_shape=found.pulse_shape,
         afterglow=found.afterglow,
+        blur_px=found.blur_px,
         read_noise_counts=found.read_noise_counts,
         floor_counts=found.floor_counts,
         saturation_counts=found.saturation_counts,

@@ -12,7 +12,7 @@ from scipy.optimize import curve_fit
 
 from .sample import neighbour_mean
 
-__all__ = ["Noise", "measure_noise", "recorded_range", "undo_afterglow"]
+__all__ = ["Noise", "measure_noise", "recorded_range", "shared_noise", "undo_afterglow"]
 
 FOURTH_DIFFERENCE = np.array([1, -4, 6, -4, 1]) / np.sqrt(70)
 """High-pass along y of unit noise gain; it passes less than 1 % of the power of a spot of variance 1 px²."""
@@ -113,6 +113,24 @@ def recorded_range(runs: NDArray[np.float32]) -> tuple[float, float]:
     room = 4 * (high - low)
     floor = low if _clipped(runs, low).any() else low - room
     return floor, high if _clipped(runs, high).any() else high + room
+
+
+def shared_noise(runs: NDArray[np.float32]) -> float:
+    """Return the correlation of the noise of neighbouring frames.
+
+    Parameters
+    ----------
+    runs : array, shape (runs, frames, y, x)
+        Grey values.
+
+    Returns
+    -------
+    float
+        About 0 where each frame was recorded by itself, 2/3 in a running mean of three, 1/2 where each comes twice.
+    """
+    high = convolve1d(runs, FOURTH_DIFFERENCE.astype(np.float32), axis=2)[:, :, 2:-2]
+    power = max(float(np.square(high).mean(dtype=np.float64)), 1e-30)
+    return float((high[:, 1:] * high[:, :-1]).mean(dtype=np.float64)) / power
 
 
 def _slope(mean: NDArray[np.float64], variance: NDArray[np.float64]) -> float:

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from scipy.signal import lfilter
 
 from napari_noise2atom.settings import DetectorSettings
@@ -43,9 +44,10 @@ def record(
     signal *= detector.gain_counts
     signal += detector.offset_counts
     signal += detector.read_noise_counts * rng.standard_normal(electrons.shape, dtype=np.float32)
-    if quantise:
-        np.rint(signal, out=signal)
-    return np.clip(signal, detector.floor_counts, detector.saturation_counts, out=signal)
+    np.clip(signal, detector.floor_counts, detector.saturation_counts, out=signal)
+    if detector.blur_px:
+        signal = gaussian_filter(signal, detector.blur_px, axes=(-2, -1))
+    return np.rint(signal, out=signal) if quantise else signal
 
 
 def jitter_lines(electrons: NDArray[np.float32], jitter_px: float, rng: np.random.Generator) -> NDArray[np.float32]:

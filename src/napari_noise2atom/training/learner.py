@@ -232,13 +232,13 @@ class Learner:
 
     def _joint(self, seen: list[Seen], rng: np.random.Generator, parts: list[Part]) -> dict[str, Tensor]:
         """Update once by the sum of all losses; the movie's frames pass s2c once."""
-        training = self.settings.training
+        training, blur_px = self.settings.training, self.settings.detector.blur_px
         judged, hidden = self._hidden(rng)
 
         def losses_of(part: Part) -> Losses:
             noisy, clean, examples = seen[part.number]
             middle = self._middle(noisy)
-            fake = self.s2c(hide(noisy, hidden) if training.masked_weight else noisy)
+            fake = self.s2c(hide(noisy, hidden, blur_px) if training.masked_weight else noisy)
             returned = self._to_noisy(fake, part)
             adversarial = adversarial_loss(self._critic(part), fake)
             low_frequency = low_frequency_cycle_loss(self.low_pass, middle, returned)
@@ -289,7 +289,8 @@ class Learner:
     def _hidden(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Return the weight of each pixel in the masked loss, 1 in the mean, and which pixels s2c does not see."""
         size = self._crop_px, self._crop_px
-        judged, hidden = hidden_places(size, *(int(rng.integers(0, n)) for n in SPACING))
+        row, column = (int(rng.integers(0, n)) for n in SPACING)
+        judged, hidden = hidden_places(size, row, column, blur_px=self.settings.detector.blur_px)
         # Weights, as the number of chosen pixels would have to be asked of a GPU.
         return (judged / judged.float().mean()).to(self.device), hidden.to(self.device)
 

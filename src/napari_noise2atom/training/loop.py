@@ -131,7 +131,7 @@ class _Session:
         network = settings.network
         probed = probe_frames(movie, settings.run.probe_frames, self.patches.indices)
         windows = Patches.of(movie, probed, network.frames_in, self.normalisation, aligned=network.aligned)
-        self.probe = Probe(windows, self.device)
+        self.probe = Probe(windows, self.device, settings.detector.blur_px)
         self.previews = Previews(movie, self.probe, self.normalisation, network, shown)
         self.learner = self._fresh_learner(0)
         self.progress = Progress([*movie.shape, self.normalisation.low, self.normalisation.high])

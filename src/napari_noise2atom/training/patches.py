@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie, is_bad_frame
@@ -21,6 +22,8 @@ HIDDEN_REACH = 3
 """Pixels to the left and right of a hidden one that are hidden too: afterglow carries its noise there."""
 SPACING = (4, 12)
 """Rows and columns from one hidden pixel to the next."""
+BLUR_REACH = 2.5
+"""Standard deviations of a blur to which it carries noise."""
 
 
 def measure_normalisation(movie: Movie, frames: int = 24) -> Normalisation:
@@ -109,7 +112,13 @@ class Patches:
 
 
 def hidden_places(
-    size: tuple[int, int], row: int, column: int, reach: int = HIDDEN_REACH, *, spacing: tuple[int, int] = SPACING
+    size: tuple[int, int],
+    row: int,
+    column: int,
+    reach: int = HIDDEN_REACH,
+    *,
+    spacing: tuple[int, int] = SPACING,
+    blur_px: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Return masks of the pixels that are judged, and of those that are hidden from the network.
 
@@ -122,31 +131,40 @@ def hidden_places(
     reach : int
         Hidden pixels to the left and right of a judged one.
     spacing : (int, int)
-        Rows, at least 2, and columns from one judged pixel to the next.
+        Rows, at least 2, and columns from one judged pixel to the next; with blur, there are more rows between them.
+    blur_px : float
+        Blur of the recorded frames, which carries noise to the rows above and below, too [px].
 
     Returns
     -------
     judged, hidden : Tensor of bool, shape (rows, columns)
     """
+    rows = blurred_rows(blur_px)
     judged = torch.zeros(size, dtype=torch.bool)
-    judged[row :: spacing[0], column :: spacing[1]] = True
-    judged[0] = judged[-1] = False  # their neighbours above and below are needed
-    hidden = judged.clone()
-    for shift in range(1, reach + 1):
-        hidden[:, shift:] |= judged[:, :-shift]
-        hidden[:, :-shift] |= judged[:, shift:]
+    judged[row :: spacing[0] + 4 * rows, column :: spacing[1]] = True
+    margin = 1 + 3 * rows
+    judged[:margin] = judged[-margin:] = False  # the lines above and below are needed
+    side = 2 * rows + 1, 2 * (reach + rows) + 1
+    hidden = max_pool2d(judged[None].float(), side, stride=1, padding=(rows, reach + rows))[0] > 0
     return judged, hidden
 
 
-def hide(windows: Tensor, hidden: Tensor) -> Tensor:
-    """Replace hidden pixels of the middle frames by the mean of the scan lines above and below.
+def blurred_rows(blur_px: float) -> int:
+    """Return how many rows up and down noise is carried."""
+    return round(BLUR_REACH * blur_px)
+
+
+def hide(windows: Tensor, hidden: Tensor, blur_px: float = 0.0) -> Tensor:
+    """Replace hidden pixels of the middle frames by the mean of scan lines above and below, which know nothing of them.
 
     Parameters
     ----------
     windows : Tensor, shape (n, frames, h, w)
         Normalised frames.
     hidden : Tensor of bool, shape (h, w)
-        Not in the first and last row.
+        As from `hidden_places`.
+    blur_px : float
+        As there.
 
     Returns
     -------
@@ -155,7 +173,8 @@ def hide(windows: Tensor, hidden: Tensor) -> Tensor:
     middle = windows.shape[1] // 2
     frame = windows[:, middle]
     around = frame.clone()
-    around[:, 1:-1] = (frame[:, :-2] + frame[:, 2:]) / 2
+    lines = 1 + 2 * blurred_rows(blur_px)
+    around[:, lines:-lines] = (frame[:, : -2 * lines] + frame[:, 2 * lines :]) / 2
     blind = windows.clone()
     blind[:, middle] = torch.where(hidden, around, frame)
     return blind

@@ -45,10 +45,12 @@ class Probe:
         Windows of consecutive pairs of frames: frame 2i + 1 follows frame 2i.
     device : torch.device
         Where to compute.
+    blur_px : float
+        Blur of the recorded frames, as in ``detector.blur_px``.
     """
 
-    def __init__(self, patches: Patches, device: torch.device) -> None:
-        self.patches, self.device = patches, device
+    def __init__(self, patches: Patches, device: torch.device, blur_px: float = 0.0) -> None:
+        self.patches, self.device, self._blur_px = patches, device, blur_px
         self._raw = patches.windows[:, patches.windows.shape[1] // 2]
         low, high = float(self._raw.min()), float(self._raw.max())
         self._unit = (self._raw - low) / max(high - low, 1e-12)
@@ -94,9 +96,9 @@ class Probe:
         terms = _plane(size)
         for number, frame in enumerate(self._raw):
             for row, column in HIDINGS:
-                judged, hidden = hidden_places(size, row, column)
+                judged, hidden = hidden_places(size, row, column, blur_px=self._blur_px)
                 window = self._on_device(self.patches.windows[number])
-                denoised = self._denoise(generator, hide(window[None], hidden.to(self.device))[0])
+                denoised = self._denoise(generator, hide(window[None], hidden.to(self.device), self._blur_px)[0])
                 chosen = judged.numpy()
                 raw.append(_without(frame[chosen], terms[chosen]))
                 seen.append(_without(denoised[chosen], terms[chosen]))

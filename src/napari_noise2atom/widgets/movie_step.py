@@ -97,11 +97,8 @@ class MovieStep(QWidget):
         problem, measured = workspace.problem, workspace.measured
         if measured is not None and measured.bad:
             problem = f"{len(measured.bad)} frames hold no image and are left out: {_list(measured.bad)}."
-        if measured is not None and not measured.found.certain:
-            problem += (
-                " Too few spots stand out of the noise: their width, brightness and number are guesses; look at the "
-                "crops of step 2."
-            )
+        if measured is not None:
+            problem = " ".join([problem, *measured.found.doubts])
         if measured is None and not problem and workspace.movie is not None:
             problem = "Measuring …"
         self.problem.setText(problem.strip())
