@@ -1,4 +1,4 @@
-"""Record a movie of known truth anew: on a wedge or a crystal, with fast or astigmatic atoms, at other doses, or smoothed.
+"""Record a movie of known truth anew: on a wedge or a crystal, with fast or oval atoms, at other doses, or smoothed.
 
     python benchmarks/record_anew.py FOLDER -o PLACE
 
