@@ -138,3 +138,9 @@ def test_negative_grey_values_are_as_good(movie, found, shift):
     settings, estimated = propose(moved, PRESETS["compact"])
     assert estimated.spot_variance_px2 == pytest.approx(found.spot_variance_px2, rel=0.02)
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_dark_atoms_are_told(movie, found):
+    grey = np.asarray(movie.data).astype(np.float32)
+    assert estimate(Movie(grey.max() - grey)).dark
+    assert not found.dark

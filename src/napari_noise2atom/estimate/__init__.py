@@ -13,7 +13,7 @@ from .background import measure_background
 from .blur import measure_blur
 from .noise import measure_noise, recorded_range, shared_noise, undo_afterglow
 from .sample import sample_runs
-from .spots import measure_spots
+from .spots import measure_spots, spot_skewness
 
 __all__ = ["MEANING", "Estimate", "estimate", "propose", "settings_from"]
 
@@ -40,6 +40,8 @@ MEANING = {
 
 SHARED_NOISE = 0.15
 """Correlation of noise from which on frames seem not to be as they were recorded."""
+DARK = -0.3
+"""Skewness of spots below which they are dark; those of movies of bright atoms are above 0.5."""
 DRIFTING_PX = 0.35
 """Mean drift per frame from which on it is undone; atoms that move by themselves seem to drift by up to 0.26."""
 
@@ -86,6 +88,8 @@ class Estimate:
     """Correlation of the noise of neighbouring frames; 0 where each was recorded by itself."""
     certain: bool
     """False where too few spots stood out of the noise: width, brightness and density are guesses then."""
+    dark: bool
+    """True where spots are darker than what lies between them."""
     blur_known: bool
     """False where frames were smoothed by more or otherwise than can be undone: all but the motion are guesses then."""
 
@@ -97,6 +101,11 @@ class Estimate:
             doubts.append(
                 "Too few spots stand out of the noise: their width, brightness and number are guesses; look at them in "
                 "the movie, and set them if they are wrong."
+            )
+        if self.dark:
+            doubts.append(
+                "Spots are darker than what lies between them, as in bright-field movies, but atoms are expected to be "
+                "bright: invert the grey values of the movie."
             )
         if self.blur_px:
             doubts.append(
@@ -158,6 +167,7 @@ def estimate(movie: Movie) -> Estimate:
         drift_px=drift_px,
         shared_noise=shared_noise(runs),
         certain=spots.certain,
+        dark=spot_skewness(restored, spots.variance_px2) < DARK,
         blur_known=blur.known,
     )
 

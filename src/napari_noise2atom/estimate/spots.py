@@ -13,12 +13,12 @@ from scipy.fft import fftfreq, irfft2, next_fast_len, rfft2, rfftfreq
 from scipy.ndimage import maximum_filter
 from scipy.optimize import curve_fit
 from scipy.spatial import cKDTree
-from scipy.stats import sigmaclip
+from scipy.stats import sigmaclip, skew
 
 from .columns import single_and_thickest
 from .sample import neighbour_mean
 
-__all__ = ["Spots", "measure_spots"]
+__all__ = ["Spots", "measure_spots", "spot_skewness"]
 
 SCALES_PX2 = np.geomspace(0.5, 22.6, 12)
 """Variances of the filters with which spots are looked for [px²]."""
@@ -133,6 +133,27 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
         step_px=step,
         certain=found is not None and peaks.reliable,
     )
+
+
+def spot_skewness(runs: NDArray[np.float32], variance_px2: float) -> float:
+    """Return the skewness of the response to spots in means of neighbouring frames.
+
+    Parameters
+    ----------
+    runs : array, shape (runs, frames, y, x)
+        Grey values without afterglow.
+    variance_px2 : float
+        Variance of the spots [px²].
+
+    Returns
+    -------
+    float
+        Well above 0 where spots are brighter than what lies between them, well below where they are darker.
+    """
+    margin = int(np.ceil(3 * np.sqrt(variance_px2))) + 1
+    response = _Blobs(_flat(neighbour_mean(runs, CLEAR_REACH))).response(variance_px2)
+    inner = response[:, margin:-margin, margin:-margin]
+    return float(skew(inner if inner.size else response, axis=None))
 
 
 def _flat(runs: NDArray[np.float32]) -> NDArray[np.float32]:
