@@ -116,7 +116,7 @@ class DetectorSettings(_Group):
     """Standard deviation of the horizontal displacement of a scan line [px]."""
     read_noise_counts: NonNegative = 60.0
     """Standard deviation of the read-out noise [counts]."""
-    blur_px: NonNegative = 0.0
+    blur_px: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Standard deviation of a blur of recorded frames, as by registration, scaling or a filter [px]."""
     floor_counts: float = 0.0
     """Smallest grey value that the detector records [counts]."""

@@ -17,7 +17,7 @@ __all__ = ["Blur", "measure_blur"]
 
 Order = Literal[0, 1, 3]
 """Of the splines with which frames were shifted by parts of a pixel; 0 stands for a Gaussian filter instead."""
-GAUSSIANS_PX = np.append(0, np.arange(0.35, 0.96, 0.01))
+GAUSSIANS_PX = np.round(np.append(0, np.arange(0.35, 0.951, 0.01)), 2)
 """Filters that are tried [px]; a weaker one changes the noise by less than a tenth, a stronger one leaves none."""
 REGISTRATIONS: dict[Order, float] = {1: 0.51, 3: 0.46}
 """By order: the most similar Gaussian [px]."""
