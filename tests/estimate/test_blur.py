@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, shift, uniform_filter1d
 
-from napari_noise2atom.estimate import estimate
+from napari_noise2atom.estimate import estimate, propose
 from napari_noise2atom.estimate.blur import measure_blur
 from napari_noise2atom.estimate.noise import shared_noise
 from napari_noise2atom.estimate.sample import sample_runs
 from napari_noise2atom.movie import Movie
+from napari_noise2atom.settings import preset
+from napari_noise2atom.simulate.pairs import simulate_pairs
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,21 @@ def test_spots_of_smoothed_frames_are_measured_as_those_of_recorded_ones(frames,
     assert found.afterglow == pytest.approx(recorded.afterglow, abs=0.08)
     assert any("Noise is smooth" in doubt for doubt in found.doubts)
     assert not any("guesses" in doubt for doubt in found.doubts)
+
+
+@pytest.mark.parametrize("blur_px", [0.0, 0.6])
+def test_simulated_pairs_are_as_smooth_as_the_movie(frames, blur_px):
+    movie = Movie(np.round(gaussian_filter(frames, (0, blur_px, blur_px))).astype(np.int32))
+    settings, _ = propose(movie, preset("compact"))
+    rng = np.random.default_rng(0)
+    of_pairs = [smoothness(simulate_pairs(2, 64, settings, rng).noisy) for _ in range(40)]
+    assert np.mean(of_pairs) == pytest.approx(smoothness(movie.data.astype(float)[None]), abs=0.06)
+
+
+def smoothness(runs: np.ndarray) -> float:
+    """Return the correlation of the noise of neighbouring rows."""
+    change = np.diff(runs, axis=1)
+    return float((change[:, :, 1:] * change[:, :, :-1]).mean() / (change**2).mean())
 
 
 def test_frames_that_were_scaled_up_are_doubted(frames):
