@@ -109,14 +109,17 @@ class Estimate:
             )
         if self.blur_px:
             doubts.append(
-                "Noise is smooth, as after registration, scaling, a filter or compression; frames as they were "
-                "recorded give better results."
-                + ("" if self.blur_known else " It is smoother than can be undone, so that all numbers are guesses.")
+                "Noise is smooth, as after registration, scaling, a filter or compression. "
+                + (
+                    "Simulated frames are made as smooth, but those that were recorded give better results."
+                    if self.blur_known
+                    else "It is smoother than can be undone, so that all numbers are guesses: take the recorded frames."
+                )
             )
         if self.shared_noise > SHARED_NOISE:
             doubts.append(
                 f"Neighbouring frames share their noise (correlation {self.shared_noise:.2f}), as repeated or averaged "
-                "frames do; frames as they were recorded give better results."
+                "frames do: take the recorded ones."
             )
         return doubts
 

@@ -4,6 +4,7 @@ from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
 from napari_noise2atom.movie import Movie, is_bad_frame
 
@@ -14,12 +15,15 @@ RUNS = (4, 8)
 """At least and at most; in between, as many as make up `PIXELS`."""
 PIXELS = 2**21
 SIDE_PX = 256
+SPIKE = 3.0
+"""Multiple of what the brightest thousandth of all pixels has, and of all that is near in one of the two next frames."""
 
 
 def sample_runs(movie: Movie) -> NDArray[np.float32]:
     """Return runs of consecutive frames from all over the movie, at most 256×256 pixels from the middle of each.
 
-    Bad frames are left out, so that a run may step over them. Runs of a short movie may overlap.
+    Bad frames are left out, so that a run may step over them. Runs of a short movie may overlap. Spikes, as X-rays make
+    them, are taken out: a single one has more variance than all other pixels of a frame.
 
     Parameters
     ----------
@@ -46,15 +50,27 @@ def sample_runs(movie: Movie) -> NDArray[np.float32]:
     if length < 2:
         raise ValueError(f"{movie.name}: found fewer than two usable frames in a row; a movie has at least two")
     top, left = ((side - min(side, SIDE_PX)) // 2 for side in movie.shape[1:])
-    return np.stack([np.stack(run) for run in good if len(run) == length])[
-        :, :, top : top + SIDE_PX, left : left + SIDE_PX
-    ]
+    whole = np.stack([np.stack(run) for run in good if len(run) == length])
+    return _without_spikes(whole[:, :, top : top + SIDE_PX, left : left + SIDE_PX])
 
 
 def _good_frames(movie: Movie, start: int, most: int) -> list[NDArray[np.float32]]:
     """Return the next frames that are not bad; up to as many bad ones are stepped over."""
     frames = map(movie.frame, range(start, min(start + 2 * most, len(movie))))
     return list(islice((frame for frame in frames if not is_bad_frame(frame)), most))
+
+
+def _without_spikes(runs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Replace pixels that nothing near them in one of the two next frames comes close to by what is there."""
+    level, bright = np.quantile(runs, (0.5, 0.999))
+    if runs.max() <= level + SPIKE * (bright - level):
+        return runs
+    beside = maximum_filter(runs, (1, 1, 3, 3))
+    last = runs.shape[1] - 1
+    before, after = [min(2, last), *range(last)], [*range(1, last + 1), max(last - 2, 0)]
+    around = np.minimum(beside[:, before], beside[:, after])
+    spike = runs > level + SPIKE * (np.maximum(around, bright) - level)
+    return np.where(spike, np.minimum(runs[:, before], runs[:, after]), runs)
 
 
 def neighbour_mean(runs: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
