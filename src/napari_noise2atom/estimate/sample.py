@@ -16,7 +16,7 @@ RUNS = (4, 8)
 PIXELS = 2**21
 SIDE_PX = 256
 SPIKE = 3.0
-"""Multiple of what the brightest thousandth of all pixels has, and of all that is near in one of the two next frames."""
+"""Multiple of what the brightest thousandth of pixels has, and of all that is near in one of the two next frames."""
 
 
 def sample_runs(movie: Movie) -> NDArray[np.float32]:
