@@ -178,6 +178,18 @@ def test_neighbours_are_aligned_where_the_model_was_trained_so() -> None:
     np.testing.assert_array_equal(run(Movie(frames), model, 4), run(Movie(window), still, 2))
 
 
+@pytest.mark.parametrize("empty", [0, np.nan, np.inf])
+def test_empty_edges_stay_empty_and_do_not_matter(empty: float) -> None:
+    """A network sees the mirror image in them, in a frame and in its neighbours."""
+    frames, model = make_frames(5, 64, 64), make_model()
+    mirrored = np.pad(frames[:, 4:-3, 2:], ((0, 0), (4, 3), (2, 0)), mode="reflect")
+    frames[:, :4] = frames[:, -3:] = frames[:, :, :2] = empty
+    denoised, expected = (run(Movie(each), model) for each in (frames, mirrored))
+    np.testing.assert_array_equal(denoised[:, 4:-3, 2:], expected[:, 4:-3, 2:])
+    denoised[:, 4:-3, 2:] = 0
+    assert not denoised.any()
+
+
 def test_a_bad_frame_sees_only_itself() -> None:
     frames = make_frames(5)
     frames[2, 0, :4] = [np.nan, np.inf, -np.inf, np.nan]

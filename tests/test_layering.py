@@ -21,6 +21,7 @@ LAYERS = {
     "estimate": 1,
     "io": 1,
     "drift": 0,
+    "edges": 0,
     "windows": 1,
     "networks": 2,
     "modelfile": 2,

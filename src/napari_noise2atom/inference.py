@@ -147,6 +147,13 @@ def translate_windows(generator: Generator, windows: Tensor, tile_px: int | None
     return ((translated[:, 0] + 1) / 2).clamp(0, 1)
 
 
+def _blank_edges(frame: NDArray[np.float32], part: tuple[slice, slice]) -> None:
+    """Leave nothing where the raw frame has empty edges."""
+    rows, columns = part
+    frame[: rows.start] = frame[rows.stop :] = 0
+    frame[:, : columns.start] = frame[:, columns.stop :] = 0
+
+
 def _has_crops(size_px: Sequence[int]) -> bool:
     """Whether frames are larger than those of the training."""
     return max(size_px) > REFERENCE_PX
@@ -224,7 +231,10 @@ class FrameDenoiser:
     def _many(self, indices: list[int]) -> NDArray[np.float32]:
         windows = [self._windows(index) for index in indices]
         with self._counted(1):
-            return self._pool.submit(self._translate, windows).result()
+            denoised = self._pool.submit(self._translate, windows).result()
+        for frame, index in zip(denoised, indices, strict=True):
+            _blank_edges(frame, self._windows.image_part(index))
+        return denoised
 
     @contextmanager
     def _counted(self, frames: int) -> Iterator[None]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .edges import fill_edges, image_part
 from .streaming import compute_ahead, frames_at_once
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ __all__ = ["Movie", "is_bad_frame"]
 
 
 def is_bad_frame(frame: NDArray[np.generic]) -> bool:
-    """Tell whether a frame carries no usable image: any NaN or inf, or one single grey value.
+    """Tell whether a frame carries no usable image: any NaN or inf but at empty edges, or one single grey value.
 
     Parameters
     ----------
@@ -27,7 +28,8 @@ def is_bad_frame(frame: NDArray[np.generic]) -> bool:
     -------
     bool
     """
-    low, high = float(frame.min()), float(frame.max())
+    image = frame[image_part(frame)]
+    low, high = float(image.min()), float(image.max())
     return not (np.isfinite(low) and np.isfinite(high)) or low == high
 
 
@@ -81,12 +83,12 @@ class Movie:
         return int(t), int(y), int(x)
 
     def frame(self, index: int) -> NDArray[np.float32]:
-        """Return one frame, computed, as float32 of shape (y, x)."""
-        return np.asarray(self.data[index]).astype(np.float32)
+        """Return one frame, computed, as float32 of shape (y, x); edges of NaN show what is next to them."""
+        return _without_nan_edges(np.asarray(self.data[index]).astype(np.float32))
 
     def frames(self, indices: Iterable[int]) -> NDArray[np.float32]:
-        """Return chosen frames, computed, as float32 of shape (n, y, x)."""
-        return np.stack([frame.astype(np.float32) for frame in self.stream(indices)])
+        """Return chosen frames, computed, as float32 of shape (n, y, x); edges as in `frame`."""
+        return np.stack([_without_nan_edges(frame.astype(np.float32)) for frame in self.stream(indices)])
 
     def stream(self, indices: Iterable[int]) -> Iterator[NDArray[np.generic]]:
         """Yield chosen frames, computed, in their order; the next ones are computed while one is in use."""
@@ -103,3 +105,8 @@ class Movie:
     def with_data(self, data: "NDArray[np.generic] | da.Array", name: str | None = None) -> Self:
         """Return a movie of other data with this one's calibration."""
         return replace(self, data=data, name=self.name if name is None else name, notes=(), signals=())
+
+
+def _without_nan_edges(frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    corners = frame[:: max(1, len(frame) - 1), :: max(1, frame.shape[1] - 1)]
+    return frame if np.isfinite(corners).all() else fill_edges(frame)

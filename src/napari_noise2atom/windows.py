@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .drift import measure_drift, undo_drift
+from .edges import fill_edges, image_part
 from .movie import Movie, is_bad_frame
 
 __all__ = ["FrameWindows"]
@@ -41,7 +42,8 @@ class FrameWindows:
         """Return the raw frames around one, each of shape (y, x).
 
         In place of a neighbour that is bad or beyond an end, the nearest frame that is not in the window yet is seen:
-        noise that is seen twice would look as lasting as an atom. A bad frame in the middle stands alone.
+        noise that is seen twice would look as lasting as an atom. A bad frame in the middle stands alone. Empty edges
+        of the others show the mirror image of what is next to them.
 
         Raises
         ------
@@ -63,6 +65,10 @@ class FrameWindows:
         frames, times = [frame.grey for frame in window], [frame.number - index for frame in window]
         return undo_drift(frames, times, measure_drift(frames, times)) if self._aligned else frames
 
+    def image_part(self, index: int) -> tuple[slice, slice]:
+        """Return the rows and columns of a frame that hold an image."""
+        return self._raw[index].part
+
     def _good(self, index: int) -> "_Raw | None":
         frame = self._raw[index] if 0 <= index < len(self._raw) else None
         return None if frame is None or frame.bad else frame
@@ -80,7 +86,10 @@ class _Raw(NamedTuple):
     number: int
     """In the movie."""
     grey: NDArray[np.generic]
+    """Empty edges are filled, but of bad frames."""
     bad: bool
+    part: tuple[slice, slice]
+    """What is image, and not an empty edge."""
 
 
 class _RawFrames:
@@ -114,7 +123,8 @@ class _RawFrames:
         for index, frame in zip(indices, frames, strict=True):
             # Copies of a longer chunk's frames, lest one kept frame keep them all.
             grey = frame if len(indices) == 1 else frame.copy()
-            self._kept[index] = _Raw(index, grey, is_bad_frame(grey))
+            bad = is_bad_frame(grey)
+            self._kept[index] = _Raw(index, grey if bad else fill_edges(grey), bad, image_part(grey))
 
     def _chunk(self, index: int) -> range:
         """Return the frames that come with a frame, unless they are too many to be kept."""

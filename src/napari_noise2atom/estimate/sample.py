@@ -1,11 +1,13 @@
 """A sample of the movie, small enough to be measured within seconds."""
 
+from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
+from napari_noise2atom.edges import fill_edges, image_part
 from napari_noise2atom.movie import Movie, is_bad_frame
 
 __all__ = ["neighbour_mean", "sample_runs"]
@@ -49,15 +51,27 @@ def sample_runs(movie: Movie) -> NDArray[np.float32]:
     length = max(map(len, good))
     if length < 2:
         raise ValueError(f"{movie.name}: found fewer than two usable frames in a row; a movie has at least two")
-    top, left = ((side - min(side, SIDE_PX)) // 2 for side in movie.shape[1:])
-    whole = np.stack([np.stack(run) for run in good if len(run) == length])
-    return _without_spikes(whole[:, :, top : top + SIDE_PX, left : left + SIDE_PX])
+    whole = [run for run in good if len(run) == length]
+    middle = _middle([frame for run in whole for frame in run])
+    return _without_spikes(np.stack([np.stack([fill_edges(frame)[middle] for frame in run]) for run in whole]))
 
 
 def _good_frames(movie: Movie, start: int, most: int) -> list[NDArray[np.float32]]:
     """Return the next frames that are not bad; up to as many bad ones are stepped over."""
-    frames = map(movie.frame, range(start, min(start + 2 * most, len(movie))))
-    return list(islice((frame for frame in frames if not is_bad_frame(frame)), most))
+    frames = movie.stream(range(start, min(start + 2 * most, len(movie))))
+    return list(islice((frame.astype(np.float32) for frame in frames if not is_bad_frame(frame)), most))
+
+
+def _middle(frames: Sequence[NDArray[np.float32]]) -> tuple[slice, ...]:
+    """Return the rows and columns in the middle of what all frames show, or of the frames where that is little."""
+    middle = []
+    for side, lines in zip(frames[0].shape, zip(*map(image_part, frames), strict=True), strict=True):
+        start, stop = max(line.start for line in lines), min(line.stop for line in lines)
+        if stop - start < side / 2:
+            start, stop = 0, side
+        first = start + max(0, stop - start - SIDE_PX) // 2
+        middle.append(slice(first, min(first + SIDE_PX, stop)))
+    return tuple(middle)
 
 
 def _without_spikes(runs: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from napari_noise2atom.edges import fill_edges
 from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie, is_bad_frame
 from napari_noise2atom.windows import FrameWindows
@@ -47,9 +48,8 @@ def measure_normalisation(movie: Movie, frames: int = 24) -> Normalisation:
         If no frame is usable.
     """
     chosen = map(movie.frame, np.unique(np.linspace(0, len(movie) - 1, frames).astype(int)))
-    good = [
-        frame[:: 1 + frame.shape[0] // 512, :: 1 + frame.shape[1] // 512] for frame in chosen if not is_bad_frame(frame)
-    ]
+    step = [1 + side // 512 for side in movie.shape[1:]]
+    good = [fill_edges(frame)[:: step[0], :: step[1]] for frame in chosen if not is_bad_frame(frame)]
     if not good:
         raise ValueError(f"{movie.name}: found no usable frame; expected at least two")
     values = np.stack(good)

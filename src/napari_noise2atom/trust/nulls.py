@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noise2atom.edges import fill_edges
 from napari_noise2atom.io import lazy_frames
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import Settings
@@ -60,7 +61,7 @@ Make = Callable[[int, np.random.Generator], NDArray[np.float32]]
 
 def _shuffled(kind: NullKind, movie: Movie) -> Make:
     shuffle = shuffle_segments if kind == "pixel shuffle" else shuffle_phases
-    return lambda index, rng: shuffle(movie.frame(index), rng)
+    return lambda index, rng: shuffle(fill_edges(movie.frame(index)), rng)
 
 
 def _recorded_film(movie: Movie, settings: Settings) -> Make:
