@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
+from .edges import fill_edges
 from .metrics.css import CssTally
 from .movie import Movie
 
@@ -252,5 +253,6 @@ class BrowsedDenoising:
             other = self.frames.peek(first if first != index else index + 1)
             if other is not None:
                 self.css.add_pair(first, *((other, frame) if first != index else (frame, other)))
-                self.raw_css.add_pair(first, self.movie.frame(first), self.movie.frame(first + 1))
+                pair = (fill_edges(self.movie.frame(number)) for number in (first, first + 1))
+                self.raw_css.add_pair(first, *pair)
         return frame

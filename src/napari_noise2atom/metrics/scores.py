@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noise2atom.edges import fill_edges
 from napari_noise2atom.movie import Movie, is_bad_frame
 
 from .css import CssTally
@@ -196,7 +197,7 @@ class _AgainstRaw:
         self._rows: list[tuple[float, float, float]] = []
 
     def add(self, index: int, frame: NDArray[np.float32]) -> None:
-        raw = self._raw.frame(index)
+        raw = fill_edges(self._raw.frame(index))  # what a registration left empty agrees with nothing
         self._tally.add(raw)
         if is_bad_frame(raw) or is_bad_frame(frame):
             self._rows.append((np.nan, np.nan, np.nan))

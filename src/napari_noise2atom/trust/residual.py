@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
+from napari_noise2atom.edges import fill_edges
 from napari_noise2atom.metrics.moments import pair_moments, pool_moments
 from napari_noise2atom.movie import Movie
 
@@ -83,14 +84,14 @@ def measure_residual(
     frames = spread_frames(movie, SAMPLED_FRAMES)
     moments = []
     for done, index in enumerate(frames, start=1):
-        moments.append(pair_moments(_blurred(denoised.frame(index), blur_px), movie.frame(index)))
+        moments.append(pair_moments(_blurred(denoised.frame(index), blur_px), fill_edges(movie.frame(index))))
         progress(done, 2 * len(frames))
     low, level, variance, _, covariance = pool_moments(np.array(moments))
     gain = float(covariance / variance) if variance > 0 else 0.0
     fit = Residual(gain, float(level - gain * low), 0.0, np.empty(0), blur_px)
     total = np.zeros((2 * LAGS_PX + 1,) * 2)
     for done, index in enumerate(frames, start=len(frames) + 1):
-        total += autocovariance(fit.frame(movie.frame(index), denoised.frame(index)))
+        total += autocovariance(fit.frame(fill_edges(movie.frame(index)), denoised.frame(index)))
         progress(done, 2 * len(frames))
     power = float(total[LAGS_PX, LAGS_PX])
     correlation = total / power if power > 0 else np.full_like(total, np.nan)
