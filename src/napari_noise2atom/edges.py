@@ -53,14 +53,13 @@ def fill_edges(frame: Frame) -> Frame:
 
 def _filled(lines: NDArray[np.generic]) -> slice:
     """Return which lines are not empty."""
-    first, last = _plain(lines), len(lines) - _plain(lines[::-1])
-    if first >= last:
-        return slice(0, len(lines))
-    others = lines[first:last]
-    return slice(
-        0 if _by_chance(lines[0], others) else first,
-        len(lines) if _by_chance(lines[-1], others) else last,
-    )
+    before, after = _plain(lines), _plain(lines[::-1])
+    image = lines[before : len(lines) - after]
+    if not len(image) or (before and _by_chance(lines[0], image)):
+        before = 0
+    if not len(image) or (after and _by_chance(lines[-1], image)):
+        after = 0
+    return slice(before, len(lines) - after)
 
 
 def _plain(lines: NDArray[np.generic]) -> int:
