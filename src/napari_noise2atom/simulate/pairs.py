@@ -198,7 +198,7 @@ def _another_detector(detector: DetectorSettings, rng: np.random.Generator) -> D
             "pulse_shape": about(detector.pulse_shape),
             "afterglow": min(0.9, about(detector.afterglow)),
             "read_noise_counts": about(detector.read_noise_counts),
-            "blur_px": detector.blur_px * rng.uniform(0.5, 1.5),
+            "blur_px": detector.blur_px and detector.blur_px * rng.uniform(0.5, 1.5),
             "line_jitter_px": 2 * detector.line_jitter_px * rng.random(),
         }
     )
