@@ -77,8 +77,8 @@ def _middle(frames: Sequence[NDArray[np.float32]]) -> tuple[slice, ...]:
 def _without_spikes(runs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Replace pixels that nothing near them in one of the two next frames comes close to by what is there."""
     level, bright = np.quantile(runs, (0.5, 0.999))
-    if runs.max() <= level + SPIKE * (bright - level):
-        return runs
+    if bright == level or runs.max() <= level + SPIKE * (bright - level):
+        return runs  # nor can spikes be told where hardly a pixel has an electron
     beside = maximum_filter(runs, (1, 1, 3, 3))
     last = runs.shape[1] - 1
     before, after = [min(2, last), *range(last)], [*range(1, last + 1), max(last - 2, 0)]
