@@ -76,7 +76,7 @@ def test_registrations_are_found_and_undone(frames, order):
     ids=["Gaussian", "linear", "cubic"],
 )
 def test_spots_of_smoothed_frames_are_measured_as_those_of_recorded_ones(frames, recorded, smooth):
-    """Without undoing the blur the variance comes out as 0.5 to 0.6 of the true one."""
+    """Where the blur is not undone, the variance is about half of that."""
     found = estimate(Movie(np.round(smooth(frames)).astype(np.int32)))
     assert found.blur_px > 0.4
     assert found.spot_variance_px2 == pytest.approx(recorded.spot_variance_px2, rel=0.15)

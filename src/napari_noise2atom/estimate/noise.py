@@ -128,7 +128,7 @@ def shared_noise(runs: NDArray[np.float32]) -> float:
     float
         About 0 where each frame was recorded by itself, 2/3 in a running mean of three, 1/2 where each comes twice.
     """
-    high = convolve1d(runs, FOURTH_DIFFERENCE.astype(np.float32), axis=2)[:, :, 2:-2]
+    high = _high_pass(runs)
     power = max(float(np.square(high).mean(dtype=np.float64)), 1e-30)
     return float((high[:, 1:] * high[:, :-1]).mean(dtype=np.float64)) / power
 
@@ -159,6 +159,12 @@ def undo_afterglow(frames: NDArray[np.float32], afterglow: float) -> NDArray[np.
     return restored
 
 
+def _high_pass(runs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the noise alone, without the outermost two rows."""
+    high: NDArray[np.float32] = convolve1d(runs, FOURTH_DIFFERENCE.astype(np.float32), axis=2)[:, :, 2:-2]
+    return high
+
+
 def _clipped(runs: NDArray[np.float32], limit: float) -> NDArray[np.bool_]:
     """Tell which pixels are at the movie's smallest or largest value, if many are."""
     there = runs == np.float32(limit)
@@ -167,7 +173,7 @@ def _clipped(runs: NDArray[np.float32], limit: float) -> NDArray[np.bool_]:
 
 def _noise_along_x(runs: NDArray[np.float32], lags: int = 6) -> NDArray[np.float64]:
     """Return the covariance of the noise along x at lags 0, 1, ..."""
-    high = convolve1d(runs, FOURTH_DIFFERENCE.astype(np.float32), axis=2)[:, :, 2:-2]
+    high = _high_pass(runs)
     high -= high.mean()
     width = high.shape[-1]
     return np.array([float((high[..., lag:] * high[..., : width - lag]).mean(dtype=np.float64)) for lag in range(lags)])
@@ -198,9 +204,8 @@ def _cumulants_by_brightness(
     """
     guide = gaussian_filter(neighbour_mean(runs, 2), (0, 0, 1.5, 1.5))[:, :, 2:-2].ravel()
     full = _clipped(runs, float(runs.max()))[:, :, 2:-2].ravel()
-    weights = FOURTH_DIFFERENCE.astype(np.float32)
-    high = convolve1d(runs, weights, axis=2)[:, :, 2:-2].ravel()
-    mean = convolve1d(runs, weights**2, axis=2)[:, :, 2:-2].ravel()
+    high = _high_pass(runs).ravel()
+    mean = convolve1d(runs, FOURTH_DIFFERENCE.astype(np.float32) ** 2, axis=2)[:, :, 2:-2].ravel()
     order = np.argsort(guide)
     means: list[float] = []
     variances: list[float] = []

@@ -139,7 +139,7 @@ def hidden_places(
     -------
     judged, hidden : Tensor of bool, shape (rows, columns)
     """
-    rows = blurred_rows(blur_px)
+    rows = _blurred_rows(blur_px)
     judged = torch.zeros(size, dtype=torch.bool)
     judged[row :: spacing[0] + 4 * rows, column :: spacing[1]] = True
     margin = 1 + 3 * rows
@@ -149,7 +149,7 @@ def hidden_places(
     return judged, hidden
 
 
-def blurred_rows(blur_px: float) -> int:
+def _blurred_rows(blur_px: float) -> int:
     """Return how many rows up and down noise is carried."""
     return round(BLUR_REACH * blur_px)
 
@@ -173,7 +173,7 @@ def hide(windows: Tensor, hidden: Tensor, blur_px: float = 0.0) -> Tensor:
     middle = windows.shape[1] // 2
     frame = windows[:, middle]
     around = frame.clone()
-    lines = 1 + 2 * blurred_rows(blur_px)
+    lines = 1 + 2 * _blurred_rows(blur_px)
     around[:, lines:-lines] = (frame[:, : -2 * lines] + frame[:, 2 * lines :]) / 2
     blind = windows.clone()
     blind[:, middle] = torch.where(hidden, around, frame)
