@@ -45,9 +45,6 @@ The generators' passes of `paper` and the work of its critic are launched as CUD
 activation are one kernel, where Triton works; a warning tells where either failed. A step waits for the GPU once, when
 its losses are fetched.
 
-The first preview on the CPU without AVX512 was measured while training still loaded torch's compiler, which no step
-needs. In one run on the other CPU, in turn, it came after 5.5 s (5.0–6.6) with it and after 3.8 s (3.8–4.4) without.
-
 Goals are for two CPU cores, or for one H200, which computes as an H100 does and has faster memory. On the H100 below,
 `paper` is **not** applied as fast as it should be: of the goals' frames a second it reaches 94 % at 128² px and 55 % at
 1024² px, where a core cannot launch the many small kernels fast enough. Since then a frame of 1024² px takes some 40 %
