@@ -11,6 +11,7 @@ from napari_noise2atom.settings import CROP_STEP_PX, CleanSettings, DetectorSett
 
 from .background import measure_background
 from .blur import measure_blur
+from .lines import level_lines
 from .noise import measure_noise, recorded_range, shared_noise, undo_afterglow
 from .sample import sample_runs
 from .spots import measure_spots, spot_skewness
@@ -143,7 +144,7 @@ def estimate(movie: Movie) -> Estimate:
     """
     recorded = sample_runs(movie)
     blur = measure_blur(recorded)
-    runs = blur.undo(recorded)
+    runs = level_lines(blur.undo(recorded))
     noise = measure_noise(runs)
     restored, drift_px = _without_drift(undo_afterglow(runs, noise.afterglow))
     floor, saturation = recorded_range(recorded)

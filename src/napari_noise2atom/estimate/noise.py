@@ -12,7 +12,7 @@ from scipy.optimize import curve_fit
 
 from .sample import neighbour_mean
 
-__all__ = ["Noise", "measure_noise", "recorded_range", "shared_noise", "undo_afterglow"]
+__all__ = ["Noise", "high_pass", "measure_noise", "recorded_range", "shared_noise", "undo_afterglow"]
 
 FOURTH_DIFFERENCE = np.array([1, -4, 6, -4, 1]) / np.sqrt(70)
 """High-pass along y of unit noise gain; it passes less than 1 % of the power of a spot of variance 1 px²."""
@@ -128,7 +128,7 @@ def shared_noise(runs: NDArray[np.float32]) -> float:
     float
         About 0 where each frame was recorded by itself, 2/3 in a running mean of three, 1/2 where each comes twice.
     """
-    high = _high_pass(runs)
+    high = high_pass(runs)
     power = max(float(np.square(high).mean(dtype=np.float64)), 1e-30)
     return float((high[:, 1:] * high[:, :-1]).mean(dtype=np.float64)) / power
 
@@ -159,7 +159,7 @@ def undo_afterglow(frames: NDArray[np.float32], afterglow: float) -> NDArray[np.
     return restored
 
 
-def _high_pass(runs: NDArray[np.float32]) -> NDArray[np.float32]:
+def high_pass(runs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the noise alone, without the outermost two rows."""
     high: NDArray[np.float32] = convolve1d(runs, FOURTH_DIFFERENCE.astype(np.float32), axis=2)[:, :, 2:-2]
     return high
@@ -173,7 +173,7 @@ def _clipped(runs: NDArray[np.float32], limit: float) -> NDArray[np.bool_]:
 
 def _noise_along_x(runs: NDArray[np.float32], lags: int = 6) -> NDArray[np.float64]:
     """Return the covariance of the noise along x at lags 0, 1, ..."""
-    high = _high_pass(runs)
+    high = high_pass(runs)
     high -= high.mean()
     width = high.shape[-1]
     return np.array([float((high[..., lag:] * high[..., : width - lag]).mean(dtype=np.float64)) for lag in range(lags)])
@@ -204,7 +204,7 @@ def _cumulants_by_brightness(
     """
     guide = gaussian_filter(neighbour_mean(runs, 2), (0, 0, 1.5, 1.5))[:, :, 2:-2].ravel()
     full = _clipped(runs, float(runs.max()))[:, :, 2:-2].ravel()
-    high = _high_pass(runs).ravel()
+    high = high_pass(runs).ravel()
     mean = convolve1d(runs, FOURTH_DIFFERENCE.astype(np.float32) ** 2, axis=2)[:, :, 2:-2].ravel()
     order = np.argsort(guide)
     means: list[float] = []
