@@ -90,7 +90,7 @@ def learner_for(movie: Movie, settings: Settings, bench: Bench, threads: int) ->
 
 def patches_of(movie: Movie, settings: Settings) -> Patches:
     sampled, _ = sample_frames(movie, settings)
-    return Patches.of(movie, sampled, settings.network.frames_in, measure_normalisation(movie))
+    return Patches.of(movie, sampled, settings.network, measure_normalisation(movie))
 
 
 def paper_settings(bench: Bench) -> Settings:

@@ -7,7 +7,7 @@ from napari_noise2atom.estimate import estimate
 from napari_noise2atom.io import find_bad_frames
 from napari_noise2atom.metrics import css_per_pair
 from napari_noise2atom.movie import Movie, is_bad_frame
-from napari_noise2atom.settings import DetectorSettings, MovieSettings
+from napari_noise2atom.settings import DetectorSettings, MovieSettings, NetworkSettings
 from napari_noise2atom.simulate.noisy import simulate_movie
 from napari_noise2atom.windows import FrameWindows
 
@@ -75,7 +75,7 @@ def test_frames_with_empty_edges_are_used(movie, value, lazy):
     data = emptied(np.asarray(movie.data), value)
     registered = Movie(da.from_array(data, chunks=(1, 128, 128)) if lazy else data)
     assert find_bad_frames(registered) == ()
-    window = FrameWindows(registered, 5, 0.0)(10)
+    window = FrameWindows(registered, NetworkSettings(frames_in=5), 0.0)(10)
     assert all(image_part(frame) == (slice(0, 128), slice(0, 128)) for frame in window)
     assert np.isfinite(css_per_pair(registered)).all()
 

@@ -155,7 +155,7 @@ def test_no_frame_is_its_own_neighbour(count: int, frames_in: int, bad: tuple[in
     for index in bad[: count - 2]:
         frames[index] = np.nan
     good = [index for index in range(count) if np.isfinite(frames[index]).all()]
-    windows = FrameWindows(Movie(frames), frames_in, 0.0)
+    windows = FrameWindows(Movie(frames), NetworkSettings(frames_in=frames_in), 0.0)
     for index in good:
         seen = [int(frame[0, 0]) // 4 for frame in windows(index)]
         middle = frames_in // 2
@@ -176,6 +176,18 @@ def test_neighbours_are_aligned_where_the_model_was_trained_so() -> None:
     model = replace(still, settings=still.settings.model_copy(update={"network": network}))
     window = np.stack(undo_drift(frames[2:7], range(-2, 3), np.array([-2.0, -1.0])))
     np.testing.assert_array_equal(run(Movie(frames), model, 4), run(Movie(window), still, 2))
+
+
+def test_neighbours_are_as_bright_where_the_model_was_trained_so() -> None:
+    frames = make_frames(5, 64, 64)
+    jumps = np.array([3, -7, 0, 2, 12], np.float32)[:, None, None]
+    settings = make_model().settings
+    network = settings.network.model_copy(update={"levelled": True})
+    model = replace(make_model(), settings=settings.model_copy(update={"network": network}))
+    level = (frames - frames.mean(axis=(1, 2), keepdims=True)) + frames.mean()
+    for shown in (frames, frames - jumps + jumps.mean()):
+        np.testing.assert_allclose(run(Movie(shown), model, 2), run(Movie(level), make_model(), 2), atol=1e-4)
+    assert np.abs(run(Movie(frames - jumps), make_model(), 2) - run(Movie(level), make_model(), 2)).max() > 1e-2
 
 
 @pytest.mark.parametrize("empty", [0, np.nan, np.inf])

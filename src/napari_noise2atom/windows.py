@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .drift import measure_drift, undo_drift
 from .edges import fill_edges, image_part
 from .movie import Movie, is_bad_frame
+from .settings import NetworkSettings
 
 __all__ = ["FrameWindows"]
 
@@ -24,22 +25,21 @@ class FrameWindows:
     ----------
     movie : Movie
         The movie.
-    frames : int
-        Frames in a window, an odd number.
+    network : NetworkSettings
+        How many frames are in a window, whether neighbours are shifted to where drift has taken the sample from, and
+        whether all are made equally bright.
     substitute : float
         Grey value for frames in which no pixel is finite.
-    aligned : bool
-        Whether neighbours are shifted to where drift has taken the sample from.
     """
 
-    def __init__(self, movie: Movie, frames: int, substitute: float, aligned: bool = False) -> None:
-        self._raw = _RawFrames(movie, frames)
-        self._reach = frames // 2
+    def __init__(self, movie: Movie, network: NetworkSettings, substitute: float) -> None:
+        self._raw = _RawFrames(movie, network.frames_in)
+        self._reach = network.frames_in // 2
+        self._network = network
         self._substitute = substitute
-        self._aligned = aligned
 
     def __call__(self, index: int) -> list[NDArray[np.generic]]:
-        """Return the raw frames around one, each of shape (y, x).
+        """Return the raw frames around one, each of shape (y, x); float32 where they are made equally bright.
 
         In place of a neighbour that is bad or beyond an end, the nearest frame that is not in the window yet is seen:
         noise that is seen twice would look as lasting as an atom. A bad frame in the middle stands alone. Empty edges
@@ -63,7 +63,9 @@ class FrameWindows:
         seen |= {0: centre} | dict(zip(missing, substitutes, strict=False))
         window = [seen[offset] for offset in sorted(seen)]
         frames, times = [frame.grey for frame in window], [frame.number - index for frame in window]
-        return undo_drift(frames, times, measure_drift(frames, times)) if self._aligned else frames
+        if self._network.levelled:
+            frames = _level(frames)
+        return undo_drift(frames, times, measure_drift(frames, times)) if self._network.aligned else frames
 
     def image_part(self, index: int) -> tuple[slice, slice]:
         """Return the rows and columns of a frame that hold an image."""
@@ -135,6 +137,13 @@ class _RawFrames:
         chunk = range(int(stops[number]) - self._data.chunks[0][number], int(stops[number]))
         # A new chunk must not drive out the frames of the one before that are still in the window.
         return chunk if len(chunk) <= self._capacity - self._window else range(index, index + 1)
+
+
+def _level(frames: list[NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+    """Return frames that have the same mean, that of all."""
+    grey = [frame.astype(np.float32) for frame in frames]
+    means = [frame.mean(dtype=np.float64) for frame in grey]
+    return [frame + np.float32(np.mean(means) - own) for frame, own in zip(grey, means, strict=True)]
 
 
 def _finite(frame: NDArray[np.generic], substitute: float) -> NDArray[np.generic]:

@@ -53,7 +53,7 @@ def test_a_mistake_in_the_background_is_told() -> None:
 def test_drawing_ahead_changes_nothing(movie: Movie, proposed: Settings) -> None:
     settings = changed(proposed, FAST)
     normalisation = measure_normalisation(movie)
-    patches = Patches.of(movie, (2, 3), settings.network.frames_in, normalisation)
+    patches = Patches.of(movie, (2, 3), settings.network, normalisation)
 
     def losses(steps_ahead: int) -> list[dict[str, float]]:
         team = Team(CPU, 1)

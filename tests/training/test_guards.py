@@ -11,7 +11,7 @@ from small_runs import FAST, changed, collect
 from napari_noise2atom.events import Alarm, Score
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator
-from napari_noise2atom.settings import Settings
+from napari_noise2atom.settings import NetworkSettings, Settings
 from napari_noise2atom.training import loop, train
 from napari_noise2atom.training.draws import Examples
 from napari_noise2atom.training.guards import find_failure, find_gradient
@@ -34,7 +34,9 @@ class Simple(Generator):
 
 @pytest.fixture(scope="module")
 def probe(movie: Movie) -> Probe:
-    return Probe(Patches.of(movie, (2, 3, 6, 7), 3, measure_normalisation(movie)), torch.device("cpu"))
+    return Probe(
+        Patches.of(movie, (2, 3, 6, 7), NetworkSettings(frames_in=3), measure_normalisation(movie)), torch.device("cpu")
+    )
 
 
 def test_an_upright_mapping_is_no_failure(probe: Probe) -> None:
@@ -153,7 +155,7 @@ def test_a_network_that_dies_in_the_warm_start_is_repaired(
 
 def test_after_a_repair_the_warm_start_learns_more_slowly(movie: Movie, upright: Settings) -> None:
     normalisation = measure_normalisation(movie)
-    patches = Patches.of(movie, (2, 3), 3, normalisation)
+    patches = Patches.of(movie, (2, 3), NetworkSettings(frames_in=3), normalisation)
     rates = []
     for attempt in (0, 1, 2):
         learner = Learner(upright, patches, normalisation, Team(torch.device("cpu"), 1), attempt)

@@ -23,7 +23,7 @@ IN_TURN = {"training": {"joint": False}}
 def learner(request: pytest.FixtureRequest, movie: Movie, proposed: Settings) -> Learner:
     settings = changed(proposed, FAST, request.param)
     normalisation = measure_normalisation(movie)
-    patches = Patches.of(movie, (2, 3), settings.network.frames_in, normalisation)
+    patches = Patches.of(movie, (2, 3), settings.network, normalisation)
     return Learner(settings, patches, normalisation, Team(torch.device("cpu"), 2))
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import mixed_precision
-from napari_noise2atom.settings import Settings
+from napari_noise2atom.settings import NetworkSettings, Settings
 from napari_noise2atom.training import train
 from napari_noise2atom.training.learner import Learner, Losses
 from napari_noise2atom.training.parts import Part, Team
@@ -45,7 +45,9 @@ def test_results_do_not_depend_on_the_threads(movie: Movie, proposed: Settings) 
 def learner(movie: Movie, proposed: Settings) -> Learner:
     settings = changed(proposed, FAST, {"run": {"mixed_precision": False}})
     normalisation = measure_normalisation(movie)
-    return Learner(settings, Patches.of(movie, (2, 3), 3, normalisation), normalisation, Team(CPU, 2))
+    return Learner(
+        settings, Patches.of(movie, (2, 3), NetworkSettings(frames_in=3), normalisation), normalisation, Team(CPU, 2)
+    )
 
 
 def test_the_parts_gradients_add_up_to_that_of_the_batch(learner: Learner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +85,7 @@ def test_bfloat16_points_where_float32_does(
     def step(mixed: bool) -> tuple[dict[str, float], torch.Tensor]:
         changes = {"network": {"architecture": architecture}, "run": {"mixed_precision": mixed}}
         settings = changed(proposed, FAST, changes)
-        patches = Patches.of(movie, (2, 3), settings.network.frames_in, normalisation)
+        patches = Patches.of(movie, (2, 3), settings.network, normalisation)
         learner = Learner(settings, patches, normalisation, Team(CPU, 1))
         optimiser = learner.optimisers["critic"]
         with mock.patch.object(optimiser, "step", wraps=optimiser.step) as spy:

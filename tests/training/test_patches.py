@@ -5,7 +5,10 @@ from scipy.ndimage import gaussian_filter
 
 from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
+from napari_noise2atom.settings import NetworkSettings
 from napari_noise2atom.training.patches import Patches, hidden_places, hide, measure_normalisation
+
+ALONE, THREE = NetworkSettings(frames_in=1), NetworkSettings(frames_in=3)
 
 
 def numbered(frames: int = 6, side: int = 40) -> Movie:
@@ -17,7 +20,7 @@ def numbered(frames: int = 6, side: int = 40) -> Movie:
 def test_windows_hold_neighbours_in_order() -> None:
     movie = numbered()
     normalisation = measure_normalisation(movie)
-    patches = Patches.of(movie, (2, 5), 3, normalisation)
+    patches = Patches.of(movie, (2, 5), THREE, normalisation)
     np.testing.assert_allclose(patches.windows[0], normalisation.apply(movie.frames([1, 2, 3])))
     np.testing.assert_allclose(patches.windows[1], normalisation.apply(movie.frames([4, 5, 3])))
 
@@ -25,9 +28,9 @@ def test_windows_hold_neighbours_in_order() -> None:
 def test_large_frames_are_cut() -> None:
     movie = Movie(np.random.default_rng(0).random((3, 300, 280), np.float32))
     normalisation = measure_normalisation(movie)
-    middle = Patches.of(movie, (1,), 1, normalisation).windows[0, 0]
+    middle = Patches.of(movie, (1,), ALONE, normalisation).windows[0, 0]
     np.testing.assert_allclose(middle, normalisation.apply(movie.frame(1)[22:278, 12:268]))
-    elsewhere = Patches.of(movie, (1,), 1, normalisation, np.random.default_rng(1)).windows[0, 0]
+    elsewhere = Patches.of(movie, (1,), ALONE, normalisation, np.random.default_rng(1)).windows[0, 0]
     assert elsewhere.shape == (256, 256)
     assert not np.array_equal(elsewhere, middle)
 
@@ -35,7 +38,7 @@ def test_large_frames_are_cut() -> None:
 def test_crops_come_from_the_movie_and_are_flipped_only_along_y_and_time() -> None:
     movie = numbered()
     normalisation = measure_normalisation(movie)
-    patches = Patches.of(movie, (1, 2, 3), 3, normalisation)
+    patches = Patches.of(movie, (1, 2, 3), THREE, normalisation)
     crops = patches.draw(200, 16, True, np.random.default_rng(0)).numpy()
     assert crops.shape == (200, 3, 16, 16)
     unit = 2 / (normalisation.high - normalisation.low)
@@ -102,7 +105,7 @@ def test_noise_that_a_blur_carries_away_is_hidden_too(blur_px: float) -> None:
 
 def test_crops_may_be_as_large_as_the_frames_allow() -> None:
     movie = Movie(np.random.default_rng(0).random((3, 300, 400), np.float32))
-    patches = Patches.of(movie, (1,), 1, measure_normalisation(movie), np.random.default_rng(1), 288)
+    patches = Patches.of(movie, (1,), ALONE, measure_normalisation(movie), np.random.default_rng(1), 288)
     assert patches.draw(2, 288, True, np.random.default_rng(0)).shape == (2, 1, 288, 288)
 
 

@@ -30,6 +30,7 @@ FOUND = Estimate(
     atoms_per_frame=12.0,
     step_px=0.3,
     drift_px=0.0,
+    flicker=0.0,
     blur_px=0.0,
     shared_noise=0.0,
     certain=True,

@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator
+from napari_noise2atom.settings import NetworkSettings
 from napari_noise2atom.training.patches import Patches, hidden_places, hide
 
 __all__ = ["Batch", "BlindSpots", "masked_loss"]
@@ -69,8 +70,8 @@ class BlindSpots:
         self, movie: Movie, frames_in: int, normalisation: Normalisation, device: torch.device, seed: int
     ) -> None:
         rng = np.random.default_rng((seed, 1))
-        chosen = rng.choice(len(movie), min(SAMPLED_FRAMES, len(movie)), replace=False)
-        self._patches = Patches.of(movie, tuple(int(i) for i in chosen), frames_in, normalisation, rng)
+        chosen = tuple(rng.choice(len(movie), min(SAMPLED_FRAMES, len(movie)), replace=False).tolist())
+        self._patches = Patches.of(movie, chosen, NetworkSettings(frames_in=frames_in), normalisation, rng)
         self._crop_px = min(CROP_PX, *movie.shape[1:])
         self._device, self._seed = device, seed
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator, limited_threads, resolve_device, translate_tiled
-from napari_noise2atom.settings import CompareSettings
+from napari_noise2atom.settings import CompareSettings, NetworkSettings
 from napari_noise2atom.training.optimisers import Adam
 from napari_noise2atom.windows import FrameWindows
 
@@ -132,7 +132,7 @@ def translate_movie(
     array, shape (t, y, x)
         As the network puts it out.
     """
-    windows = FrameWindows(movie, network.frames_in, normalisation.low)
+    windows = FrameWindows(movie, NetworkSettings(frames_in=network.frames_in), normalisation.low)
     translated = np.empty(movie.shape, np.float32)
     margin = min(MARGIN_PX, movie.shape[1] - 1)
     with torch.inference_mode():

@@ -11,7 +11,7 @@ from napari_noise2atom.settings import CROP_STEP_PX, CleanSettings, DetectorSett
 
 from .background import measure_background
 from .blur import measure_blur
-from .lines import level_lines
+from .levels import FLICKERING, level_frames, level_lines, measure_flicker
 from .noise import measure_noise, recorded_range, shared_noise, undo_afterglow
 from .sample import sample_runs
 from .spots import measure_spots, spot_skewness
@@ -28,6 +28,7 @@ MEANING = {
     "background_e": ("electrons in a pixel between the atoms", "e", "scene.background_e"),
     "background_gradient": ("change of the background across the frame", "", "scene.background_gradient"),
     "background_texture": ("speckle of the background", "", "scene.background_texture"),
+    "flicker": ("flicker of whole frames, relative to a pixel's noise", "", "network.levelled"),
     "gain_counts": ("grey value of one electron", "counts", "detector.gain_counts"),
     "offset_counts": ("grey value without electrons", "counts", "detector.offset_counts"),
     "read_noise_counts": ("read-out noise", "counts", "detector.read_noise_counts"),
@@ -85,6 +86,8 @@ class Estimate:
     """Standard deviation per axis of the motion from one frame to the next, without the drift if that is undone."""
     drift_px: float
     """Mean way that the whole sample moves from one frame to the next."""
+    flicker: float
+    """Standard deviation of the jumps of a frame's mean, relative to that of the noise of a pixel."""
     shared_noise: float
     """Correlation of the noise of neighbouring frames; 0 where each was recorded by itself."""
     certain: bool
@@ -144,7 +147,8 @@ def estimate(movie: Movie) -> Estimate:
     """
     recorded = sample_runs(movie)
     blur = measure_blur(recorded)
-    runs = level_lines(blur.undo(recorded))
+    white = blur.undo(recorded)
+    runs = level_lines(level_frames(white))
     noise = measure_noise(runs)
     restored, drift_px = _without_drift(undo_afterglow(runs, noise.afterglow))
     floor, saturation = recorded_range(recorded)
@@ -169,6 +173,7 @@ def estimate(movie: Movie) -> Estimate:
         atoms_per_frame=spots.density_per_px * movie.shape[1] * movie.shape[2],
         step_px=spots.step_px,
         drift_px=drift_px,
+        flicker=measure_flicker(white),
         shared_noise=shared_noise(runs),
         certain=spots.certain,
         dark=spot_skewness(restored, spots.variance_px2) < DARK,
@@ -230,7 +235,7 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
     -------
     Settings
         The base with `simulation`, `scene` and `detector` of this movie, no more frames in than it has, aligned if it
-        drifts, and crops no larger than its frames.
+        drifts and levelled if they flicker, and crops no larger than its frames.
     """
     detector = DetectorSettings(
         offset_counts=found.offset_counts,
@@ -261,7 +266,9 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
     # neighbours that are not there would be others seen twice, whose noise looks as lasting as an atom
     frames_in = min(base.network.frames_in, len(movie) - (len(movie) + 1) % 2)
     aligned = base.network.aligned or (frames_in > 1 and found.drift_px >= DRIFTING_PX)
-    network = base.network.model_copy(update={"frames_in": frames_in, "aligned": aligned})
+    levelled = base.network.levelled or (frames_in > 1 and found.flicker >= FLICKERING)
+    view = {"frames_in": frames_in, "aligned": aligned, "levelled": levelled}
+    network = base.network.model_copy(update=view)
     return base.model_copy(update={"detector": detector, "scene": scene, "simulation": simulation, "network": network})
 
 

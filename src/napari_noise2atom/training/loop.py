@@ -130,7 +130,7 @@ class _Session:
         self.patches, self.bad = sample_patches(movie, settings, self.normalisation)
         network = settings.network
         probed = probe_frames(movie, settings.run.probe_frames, self.patches.indices)
-        windows = Patches.of(movie, probed, network.frames_in, self.normalisation, aligned=network.aligned)
+        windows = Patches.of(movie, probed, network, self.normalisation)
         self.probe = Probe(windows, self.device, settings.detector.blur_px)
         self.previews = Previews(movie, self.probe, self.normalisation, network, shown)
         self.learner = self._fresh_learner(0)

@@ -11,6 +11,7 @@ from torch.nn.functional import max_pool2d
 from napari_noise2atom.edges import fill_edges
 from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie, is_bad_frame
+from napari_noise2atom.settings import NetworkSettings
 from napari_noise2atom.windows import FrameWindows
 
 __all__ = ["Patches", "hidden_places", "hide", "measure_normalisation", "middle_of", "middle_origin"]
@@ -79,14 +80,13 @@ class Patches:
         cls,
         movie: Movie,
         indices: tuple[int, ...],
-        frames_in: int,
+        network: NetworkSettings,
         normalisation: Normalisation,
         rng: np.random.Generator | None = None,
         side_px: int = SIDE_PX,
-        aligned: bool = False,
     ) -> "Patches":
         """Read the windows of chosen frames; from large frames a square at random, or from the middle without `rng`."""
-        windows = FrameWindows(movie, frames_in, normalisation.low, aligned)
+        windows = FrameWindows(movie, network, normalisation.low)
         height, width = (min(side, side_px) for side in movie.shape[1:])
         free = movie.shape[1] - height, movie.shape[2] - width
         cut = []

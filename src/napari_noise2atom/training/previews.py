@@ -31,7 +31,7 @@ class Previews:
     normalisation : Normalisation
         The movie's.
     network : NetworkSettings
-        How many neighbouring frames the network sees, and whether aligned.
+        How many neighbouring frames the network sees, and how.
     shown : callable, optional
         Is asked for the frames of each preview.
     """
@@ -51,8 +51,7 @@ class Previews:
         """Return a preview; `probed` are the probe frames as the generator denoises them, shape (n, y, x)."""
         indices, images = self._probe.patches.indices[:MOST_FRAMES], probed[:MOST_FRAMES]
         if self._shown is not None and (chosen := tuple(self._shown()[:MOST_FRAMES])):
-            network = self._network
-            windows = Patches.of(self._movie, chosen, network.frames_in, self._normalisation, aligned=network.aligned)
+            windows = Patches.of(self._movie, chosen, self._network, self._normalisation)
             indices, images = chosen, self._probe.denoise(generator, windows)
         raw = np.stack([middle_of(self._movie.frame(index)) for index in indices])
         return Preview(step, indices, raw, images, middle_origin(self._movie.shape[1:]))

@@ -47,8 +47,7 @@ def sample_patches(movie: Movie, settings: Settings, normalisation: Normalisatio
     sampled, bad = sample_frames(movie, settings)
     rng = np.random.default_rng((settings.run.seed, 99))
     side = max(SIDE_PX, settings.simulation.crop_px)
-    network = settings.network
-    return Patches.of(movie, sampled, network.frames_in, normalisation, rng, side, network.aligned), bad
+    return Patches.of(movie, sampled, settings.network, normalisation, rng, side), bad
 
 
 def probe_frames(movie: Movie, number: int, good: tuple[int, ...]) -> tuple[int, ...]:

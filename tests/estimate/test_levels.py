@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from napari_noise2atom.estimate import estimate
-from napari_noise2atom.estimate.lines import level_lines
+from napari_noise2atom.estimate import estimate, propose
+from napari_noise2atom.estimate.levels import FLICKERING, level_frames, level_lines, measure_flicker
 from napari_noise2atom.estimate.sample import sample_runs
 from napari_noise2atom.movie import Movie
+from napari_noise2atom.settings import preset
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +25,11 @@ def noise_of_lines(movie: Movie, share: float) -> np.ndarray:
     [{}, {"afterglow": 0.8}, {"walk_px": 3.0}, {"atom_peak_e": 10}, {"clusters": 12, "cluster_atoms": 20}],
     ids=str,
 )
-def test_movies_without_noise_of_lines_stay_as_they_are(simulated, conditions):
+def test_what_does_not_flicker_stays_as_it_is(simulated, conditions):
     runs = sample_runs(simulated(**conditions).noisy)
     assert level_lines(runs) is runs
+    assert level_frames(runs) is runs
+    assert measure_flicker(runs) < FLICKERING / 5
 
 
 @pytest.mark.parametrize("width", [5, 16, 64])
@@ -62,3 +65,23 @@ def test_a_particle_is_not_taken_for_noise_of_lines(simulated):
     movie = simulated(clusters=1, cluster_atoms=45, atom_peak_e=1.2, background_e=0.1, spot_variance_px2=2.6).noisy
     runs = sample_runs(movie)
     assert level_lines(runs) is runs
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 2.0])
+def test_flicker_is_measured_relative_to_the_noise_of_a_pixel(share):
+    rng = np.random.default_rng(0)
+    runs = rng.normal(0, 7, (4, 64, 32, 32)) + 7 * share * rng.normal(size=(4, 64, 1, 1))
+    assert measure_flicker(runs.astype(np.float32)) == pytest.approx(share / np.sqrt(1 + share**2), rel=0.12)
+
+
+def test_a_movie_that_flickers_tells_the_same_and_is_levelled(movie):
+    """Not levelled, the spots of such a movie had three times their variance, and electrons a quarter of their gain."""
+    without = estimate(movie)
+    rng = np.random.default_rng(0)
+    frames = np.asarray(movie.data) + without.gain_counts / 2 * rng.standard_normal((len(movie), 1, 1))
+    settings, found = propose(Movie(np.rint(frames).astype(np.int32)), preset("compact"))
+    for name in ("gain_counts", "spot_variance_px2", "atom_peak_e", "afterglow"):
+        assert getattr(found, name) == pytest.approx(getattr(without, name), rel=0.12), name
+    assert settings.network.levelled
+    assert not propose(movie, preset("compact"))[0].network.levelled
+    assert not propose(Movie(np.rint(frames).astype(np.int32)), preset("paper"))[0].network.levelled
