@@ -1,4 +1,4 @@
-"""Record a movie of known truth anew: on a wedge or a crystal, with fast or oval atoms, at other doses, or smoothed.
+"""Record a movie of known truth anew: on a wedge or a crystal, fast or oval atoms, other doses, smoothed, flickering.
 
     python benchmarks/record_anew.py FOLDER -o PLACE
 
@@ -38,6 +38,8 @@ ELSEWHERE_PX = 50, 60
 """From where the film below such atoms is taken."""
 FILTER_PX = 0.7
 """Standard deviation of the filter through which frames went."""
+DOSE, OFFSET_E, LINES_E = 0.2, 0.3, 0.15
+"""By how much the dose and the offset of frames and the offset of lines differ where they flicker."""
 
 Clean = NDArray[np.float32]
 
@@ -117,6 +119,13 @@ def registered(clean: Clean, rng: np.random.Generator) -> NDArray[np.float32]:
     return np.stack([_shifted(frame, -jump, 1) for frame, jump in zip(noisy, jumps, strict=True)])
 
 
+def flickering(clean: Clean, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return frames whose dose and offset jump, and lines that have noise of their own."""
+    dose = np.maximum(1 + DOSE * rng.standard_normal((len(clean), 1, 1)), 0).astype(np.float32)
+    frames, lines = rng.standard_normal((len(clean), 1, 1)), rng.standard_normal((*clean.shape[:2], 1))
+    return recorded(dose * clean, rng) + DETECTOR.gain_counts * (OFFSET_E * frames + LINES_E * lines)
+
+
 def _shifted(frame: NDArray[np.float32], by: NDArray[np.float64], order: Literal[1, 3]) -> NDArray[np.float32]:
     return shift(frame, by, order=order, mode="mirror")
 
@@ -130,10 +139,11 @@ CONDITIONS = {
     "crystal": crystal,
     "filtered": at_dose(1.0),
     "registered": at_dose(1.0),
+    "flickering": at_dose(1.0),
 }
 """By the end of the folder's name: what is recorded."""
 
-RECORDED = {"filtered": filtered, "registered": registered}
+RECORDED = {"filtered": filtered, "registered": registered, "flickering": flickering}
 """By the same: how it is recorded, and what is done with it afterwards."""
 
 
