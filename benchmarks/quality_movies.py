@@ -81,8 +81,8 @@ ABOUT = {
     "pt_on_carbon_crystal": "A with a lattice under the atoms, which none has either",
     "pt_on_carbon_filtered": "A that went through a Gaussian filter of 0.7 px after it was recorded",
     "pt_on_carbon_registered": "A whose frames jumped, and were shifted back with linear interpolation",
-    "pt_on_carbon_flickering": "A whose dose differs by 20 % and whose offset by 0.3 electrons from frame to frame, and "
-    "whose scan lines have noise of their own",
+    "pt_on_carbon_flickering": "A whose dose and offset flicker from frame to frame, by 20 % and 0.3 electrons, "
+    "and from line to line, by 0.15 electrons",
     "pt_on_carbon_fine": "as A with spots twice as wide",
 }
 """In the order of the page: what a movie shows. Those of `pt_on_carbon` are not simulated by this package."""
