@@ -28,7 +28,7 @@ MEANING = {
     "background_e": ("electrons in a pixel between the atoms", "e", "scene.background_e"),
     "background_gradient": ("change of the background across the frame", "", "scene.background_gradient"),
     "background_texture": ("speckle of the background", "", "scene.background_texture"),
-    "flicker": ("flicker of whole frames, relative to a pixel's noise", "", "network.levelled"),
+    "flicker": ("flicker of whole frames", "of a pixel's noise", "network.levelled"),
     "gain_counts": ("grey value of one electron", "counts", "detector.gain_counts"),
     "offset_counts": ("grey value without electrons", "counts", "detector.offset_counts"),
     "read_noise_counts": ("read-out noise", "counts", "detector.read_noise_counts"),
