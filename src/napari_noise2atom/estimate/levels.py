@@ -27,8 +27,9 @@ def measure_flicker(runs: NDArray[np.float32]) -> float:
         Standard deviation, relative to that of the noise of a pixel.
     """
     change = np.diff(runs, axis=1)
-    noise = float(change.var(dtype=np.float64))
-    jumps = float(change.mean(axis=(2, 3), dtype=np.float64).var()) - noise / runs[0, 0].size
+    mean = change.mean(axis=(2, 3), keepdims=True, dtype=np.float64)
+    noise = float((change - mean).var())
+    jumps = float(mean.var()) - noise / runs[0, 0].size  # the mean of noise is not quite zero
     return float(np.sqrt(max(jumps, 0.0) / max(noise, 1e-30)))
 
 
