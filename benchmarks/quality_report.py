@@ -27,8 +27,10 @@ which teaches it nothing: it needs a GPU. The times of `default` on A, B and the
 
 How far a training gets in eight minutes depends on the processor and on what else runs there: *high dose* had F1 0.956
 on one without AVX512 (seed 0), and 0.966 and 0.964 on one with it (the other seeds).
-Noise2Self sees five frames, `compact` thirteen: with as many, Noise2Self has F1 0.794 on *quarter
-dose*. It takes a pixel's noise to be its own, which in *A, filtered* and *A, registered* it is not.
+
+Noise2Self sees five frames, `compact` thirteen: with as many, Noise2Self has F1 0.794 on *quarter dose*. It takes a
+pixel's noise to be its own, which in *A, filtered* and *A, registered* it is not. In *A, flickering* all methods but
+Noise2Atom see the frames as they are.
 
 - **F1** of atoms within 2.5 px of true ones, at the threshold that is best for each result; precision and recall at
   the same threshold. **Gap closed** is the share of the difference between the raw frames' F1 and the clean movie's
