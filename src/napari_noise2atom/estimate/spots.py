@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import fftfreq, irfft2, next_fast_len, rfft2, rfftfreq
-from scipy.ndimage import maximum_filter
+from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.optimize import curve_fit
 from scipy.spatial import cKDTree
 from scipy.stats import sigmaclip, skew
 
+from .blobs import Blobs, maxima
 from .columns import single_and_thickest
 from .sample import neighbour_mean
 
@@ -106,7 +106,7 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
     """
     search, found = _width(runs)
     variance = GUESSED_VARIANCE_PX2 if found is None else found
-    step, energy = _step_and_energy(_Blobs(_flat(runs)).response(variance).reshape(runs.shape), variance)
+    step, energy = _step_and_energy(Blobs(_flat(runs)).response(variance).reshape(runs.shape), variance)
     fast = step >= FAST * np.sqrt(variance)
     if fast:
         search = _by_rows(runs)
@@ -151,7 +151,7 @@ def spot_skewness(runs: NDArray[np.float32], variance_px2: float) -> float:
         Well above 0 where spots are brighter than what lies between them, well below where they are darker.
     """
     margin = int(np.ceil(3 * np.sqrt(variance_px2))) + 1
-    response = _Blobs(_flat(neighbour_mean(runs, CLEAR_REACH))).response(variance_px2)
+    response = Blobs(_flat(neighbour_mean(runs, CLEAR_REACH))).response(variance_px2)
     inner = response[:, margin:-margin, margin:-margin]
     return float(skew(inner if inner.size else response, axis=None))
 
@@ -172,28 +172,12 @@ def _from_rows(frames: NDArray[np.float32], first: int) -> NDArray[np.float32]:
     return interpolated
 
 
-class _Blobs:
-    """Scale-normalised negative Laplacian of Gaussian of frames (Lindeberg 1998), blind to background and slope."""
-
-    def __init__(self, frames: NDArray[np.float32]) -> None:
-        self._shape = frames.shape[1:]
-        self._spectrum = rfft2(frames)
-        fy, fx = fftfreq(frames.shape[1]), rfftfreq(frames.shape[2])
-        self._square = np.square(2 * np.pi) * (np.square(fy)[:, None] + np.square(fx))
-
-    def response(self, scale_px2: float) -> NDArray[np.float32]:
-        """Return the response at a scale, shape (n, y, x); it is periodic, so the margin means nothing."""
-        transfer = scale_px2 * self._square * np.exp(-scale_px2 * self._square / 2)
-        response: NDArray[np.float32] = irfft2(self._spectrum * transfer.astype(np.float32), self._shape)
-        return response
-
-
 @dataclass(frozen=True)
 class _Search:
     """A way of looking for spots in frames: by a guide to them whose noise is another one."""
 
-    frames: _Blobs
-    guide: _Blobs
+    frames: Blobs
+    guide: Blobs
     confirmed: float
     """Least share of the guide's response that the frames show; noise alone has 0, spots without noise 1."""
     counted: tuple[float, ...]
@@ -203,7 +187,8 @@ class _Search:
         """Return maxima of the guide that the frame itself confirms, as many as share one height with it."""
         guide = self.guide.response(scale_px2)
         noise = 1.4826 * np.median(np.abs(guide - np.median(guide)))
-        index, found, seen = self._maxima(scale_px2, guide, 3 * noise)
+        index, found = maxima(guide, scale_px2, 3 * noise)
+        seen = self.frames.response(scale_px2)[tuple(index.T)]
         confirmed = np.flatnonzero(np.cumsum(seen) >= self.confirmed * np.cumsum(found))
         number = int(confirmed[-1]) + 1 if len(confirmed) else 0
         present = int(np.cumsum(seen[:number] - PRESENT * found[:number]).argmax()) + 1 if number else 0
@@ -213,30 +198,19 @@ class _Search:
         """Return the frame's response at maxima of the guide that no noise could be, in the order of the guide's."""
         guide = self.guide.response(scale_px2)
         noise = float(sigmaclip(guide, 3, 3).clipped.std())  # a crystal may fill a large part of the frame
-        return self._maxima(scale_px2, guide, CLEAR * noise)[2]
-
-    def _maxima(
-        self, scale_px2: float, guide: NDArray[np.float32], least: float
-    ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
-        """Return the places of the guide's maxima, its response there and the frame's, the guide's highest first."""
-        response = self.frames.response(scale_px2)
-        sigma = float(np.sqrt(scale_px2))
-        margin, side = int(np.ceil(3 * sigma)) + 1, max(3, 2 * round(sigma) + 1)
-        peak = guide == maximum_filter(guide, (1, side, side))
-        peak[:, :margin] = peak[:, -margin:] = peak[:, :, :margin] = peak[:, :, -margin:] = False
-        peak &= guide > least
-        order = np.argsort(-guide[peak])
-        return np.argwhere(peak)[order], guide[peak][order], response[peak][order]
+        index, _ = maxima(guide, scale_px2, CLEAR * noise)
+        seen: NDArray[np.float32] = self.frames.response(scale_px2)[tuple(index.T)]
+        return seen
 
 
 def _by_neighbours(runs: NDArray[np.float32], reach: int) -> _Search:
-    frames, guide = _Blobs(_flat(runs)), _Blobs(_flat(neighbour_mean(runs, reach)))
+    frames, guide = Blobs(_flat(runs)), Blobs(_flat(neighbour_mean(runs, reach)))
     return _Search(frames, guide, confirmed=0.55, counted=(1.0, 1.4, 2.0))
 
 
 def _by_rows(runs: NDArray[np.float32]) -> _Search:
     """Take every other row as a guide to the others; half the rows hold more noise, to which narrow filters cling."""
-    frames, guide = (_Blobs(_from_rows(_flat(runs), first)) for first in (1, 0))
+    frames, guide = (Blobs(_from_rows(_flat(runs), first)) for first in (1, 0))
     return _Search(frames, guide, confirmed=0.4, counted=(2.0,))
 
 
