@@ -16,8 +16,9 @@ STAMP := $(VENV)/installed
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py --max-minutes $(DEMO_MINUTES)
 
+# Most tests keep one core busy, so files of them run side by side; each process takes up to 2 GB of memory.
 test: $(STAMP)
-	$(SCREEN) $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(SCREEN) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check
