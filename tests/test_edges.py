@@ -75,7 +75,7 @@ def test_frames_with_empty_edges_are_used(movie, value, lazy):
     data = emptied(np.asarray(movie.data), value)
     registered = Movie(da.from_array(data, chunks=(1, 128, 128)) if lazy else data)
     assert find_bad_frames(registered) == ()
-    window = FrameWindows(registered, NetworkSettings(frames_in=5), 0.0)(10)
+    window = FrameWindows(registered, NetworkSettings(frames_in=5), 0, 1)(10)
     assert all(image_part(frame) == (slice(0, 128), slice(0, 128)) for frame in window)
     assert np.isfinite(css_per_pair(registered)).all()
 

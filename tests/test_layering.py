@@ -22,6 +22,7 @@ LAYERS = {
     "io": 1,
     "drift": 0,
     "edges": 0,
+    "spikes": 0,
     "windows": 1,
     "networks": 2,
     "modelfile": 2,

@@ -195,7 +195,7 @@ class FrameDenoiser:
         self._device = resolve_device(device)
         self._tile_px = tile_px
         self._size_px: tuple[int, int] = movie.shape[1:]
-        self._windows = FrameWindows(movie, model.settings.network, model.normalisation.low)
+        self._windows = FrameWindows(movie, model.settings.network, model.normalisation.low, model.normalisation.high)
         self._threads = spare_threads(threads)
         alone = self._device.type != "cpu"
         pixels = self._size_px[0] * self._size_px[1]

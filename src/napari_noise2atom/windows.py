@@ -2,6 +2,7 @@
 
 import itertools
 from collections import OrderedDict
+from functools import lru_cache
 from threading import Lock
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from .drift import measure_drift, undo_drift
 from .edges import fill_edges, image_part
 from .movie import Movie, is_bad_frame
 from .settings import NetworkSettings
+from .spikes import spike_limit, without_spikes
 
 __all__ = ["FrameWindows"]
 
@@ -28,22 +30,25 @@ class FrameWindows:
     network : NetworkSettings
         How many frames are in a window, whether neighbours are shifted to where drift has taken the sample from, and
         whether all are made equally bright.
-    substitute : float
-        Grey value for frames in which no pixel is finite.
+    low, high : float
+        Grey values between which nearly all pixels lie. Frames in which none is finite become as dark as the first, and
+        spikes are far brighter than the second.
     """
 
-    def __init__(self, movie: Movie, network: NetworkSettings, substitute: float) -> None:
+    def __init__(self, movie: Movie, network: NetworkSettings, low: float, high: float) -> None:
         self._raw = _RawFrames(movie, network.frames_in)
         self._reach = network.frames_in // 2
         self._network = network
-        self._substitute = substitute
+        self._low, self._high = low, high
+        # A frame that is in several windows must be the same object in all: it is sent to a GPU once.
+        self._cleaned = lru_cache(2 * network.frames_in)(self._without_spikes)
 
     def __call__(self, index: int) -> list[NDArray[np.generic]]:
         """Return the raw frames around one, each of shape (y, x); float32 where they are made equally bright.
 
         In place of a neighbour that is bad or beyond an end, the nearest frame that is not in the window yet is seen:
         noise that is seen twice would look as lasting as an atom. A bad frame in the middle stands alone. Empty edges
-        of the others show the mirror image of what is next to them.
+        of the others show the mirror image of what is next to them, and spikes are taken out.
 
         Raises
         ------
@@ -54,7 +59,7 @@ class FrameWindows:
             raise ValueError(f"got frame {index}; the movie has the frames 0 to {len(self._raw) - 1}")
         reach, centre = self._reach, self._raw[index]
         if centre.bad:
-            return [_finite(centre.grey, self._substitute)] * (2 * reach + 1)
+            return [_finite(centre.grey, self._low)] * (2 * reach + 1)
         offsets = sorted((offset for offset in range(-reach, reach + 1) if offset), key=abs)
         seen = {offset: frame for offset in offsets if (frame := self._good(index + offset)) is not None}
         missing = [offset for offset in offsets if offset not in seen]
@@ -62,7 +67,7 @@ class FrameWindows:
         substitutes = itertools.chain(further, itertools.cycle([*seen.values(), *further] or [centre]))
         seen |= {0: centre} | dict(zip(missing, substitutes, strict=False))
         window = [seen[offset] for offset in sorted(seen)]
-        frames, times = [frame.grey for frame in window], [frame.number - index for frame in window]
+        frames, times = [self._shown(frame) for frame in window], [frame.number - index for frame in window]
         if self._network.levelled:
             frames = _level(frames)
         return undo_drift(frames, times, measure_drift(frames, times)) if self._network.aligned else frames
@@ -70,6 +75,15 @@ class FrameWindows:
     def image_part(self, index: int) -> tuple[slice, slice]:
         """Return the rows and columns of a frame that hold an image."""
         return self._raw[index].part
+
+    def _shown(self, frame: "_Raw") -> NDArray[np.generic]:
+        return self._cleaned(frame.number) if frame.brightest > spike_limit(self._low, self._high) else frame.grey
+
+    def _without_spikes(self, index: int) -> NDArray[np.generic]:
+        grey = self._raw[index].grey
+        places = (index + side * step for step in range(1, self._reach + 3) for side in (-1, 1))
+        near = [frame.grey for place in places if (frame := self._good(place)) is not None][:2]
+        return without_spikes(grey, near[0], near[-1], self._low, self._high) if near else grey
 
     def _good(self, index: int) -> "_Raw | None":
         frame = self._raw[index] if 0 <= index < len(self._raw) else None
@@ -90,6 +104,8 @@ class _Raw(NamedTuple):
     grey: NDArray[np.generic]
     """Empty edges are filled, but of bad frames."""
     bad: bool
+    brightest: float
+    """Of all its pixels."""
     part: tuple[slice, slice]
     """What is image, and not an empty edge."""
 
@@ -126,7 +142,8 @@ class _RawFrames:
             # Copies of a longer chunk's frames, lest one kept frame keep them all.
             grey = frame if len(indices) == 1 else frame.copy()
             bad = is_bad_frame(grey)
-            self._kept[index] = _Raw(index, grey if bad else fill_edges(grey), bad, image_part(grey))
+            filled = grey if bad else fill_edges(grey)
+            self._kept[index] = _Raw(index, filled, bad, float(filled.max()), image_part(grey))
 
     def _chunk(self, index: int) -> range:
         """Return the frames that come with a frame, unless they are too many to be kept."""

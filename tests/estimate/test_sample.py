@@ -2,7 +2,6 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_noise2atom.estimate.noise import measure_noise
 from napari_noise2atom.estimate.sample import neighbour_mean, sample_runs
 from napari_noise2atom.movie import Movie, is_bad_frame
 
@@ -65,22 +64,3 @@ def test_the_neighbours_mean_leaves_out_the_frame_itself(reach):
         ]
     )
     np.testing.assert_allclose(neighbour_mean(runs, reach), expected, rtol=1e-5)
-
-
-def test_spikes_are_taken_out_and_nothing_else_is(simulated):
-    movie = simulated(pulse_shape=1.5).noisy
-    clean = sample_runs(movie)
-    grey = np.asarray(movie.data).astype(np.float32)
-    rng = np.random.default_rng(0)
-    t, y, x = rng.integers(0, 60, 20), *rng.integers(0, 128, (2, 20))
-    grey[t, y, x] += 20 * np.ptp(grey)
-    spoilt = sample_runs(Movie(grey))
-    assert spoilt.max() <= clean.max()
-    assert 0 < (spoilt != clean).sum() <= 20
-    assert measure_noise(spoilt).gain_counts == pytest.approx(measure_noise(clean).gain_counts, rel=0.02)
-
-
-def test_what_stays_bright_is_no_spike():
-    grey = np.random.default_rng(0).normal(100, 10, (16, 64, 64)).astype(np.float32)
-    grey[:, 30, 30] = 5000
-    np.testing.assert_array_equal(sample_runs(Movie(grey))[0], grey)

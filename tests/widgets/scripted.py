@@ -31,6 +31,7 @@ FOUND = Estimate(
     step_px=0.3,
     drift_px=0.0,
     flicker=0.0,
+    spikes_per_frame=0.0,
     blur_px=0.0,
     shared_noise=0.0,
     certain=True,

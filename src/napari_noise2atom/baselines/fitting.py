@@ -132,7 +132,8 @@ def translate_movie(
     array, shape (t, y, x)
         As the network puts it out.
     """
-    windows = FrameWindows(movie, NetworkSettings(frames_in=network.frames_in), normalisation.low)
+    seen = NetworkSettings(frames_in=network.frames_in)
+    windows = FrameWindows(movie, seen, normalisation.low, normalisation.high)
     translated = np.empty(movie.shape, np.float32)
     margin = min(MARGIN_PX, movie.shape[1] - 1)
     with torch.inference_mode():

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from napari_noise2atom.drift import measure_drift, undo_drift
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import CROP_STEP_PX, CleanSettings, DetectorSettings, SceneSettings, Settings
+from napari_noise2atom.spikes import take_out_spikes
 
 from .background import measure_background
 from .blur import measure_blur
@@ -29,6 +30,7 @@ MEANING = {
     "background_gradient": ("change of the background across the frame", "", "scene.background_gradient"),
     "background_texture": ("speckle of the background", "", "scene.background_texture"),
     "flicker": ("flicker of whole frames", "of a pixel's noise", "network.levelled"),
+    "spikes_per_frame": ("spikes in a frame", "", "nothing: they are taken out"),
     "gain_counts": ("grey value of one electron", "counts", "detector.gain_counts"),
     "offset_counts": ("grey value without electrons", "counts", "detector.offset_counts"),
     "read_noise_counts": ("read-out noise", "counts", "detector.read_noise_counts"),
@@ -88,6 +90,8 @@ class Estimate:
     """Mean way that the whole sample moves from one frame to the next."""
     flicker: float
     """Standard deviation of the jumps of a frame's mean, relative to that of the noise of a pixel."""
+    spikes_per_frame: float
+    """Single pixels in a frame of this movie's size that are far brighter than the sample makes any."""
     shared_noise: float
     """Correlation of the noise of neighbouring frames; 0 where each was recorded by itself."""
     certain: bool
@@ -145,7 +149,8 @@ def estimate(movie: Movie) -> Estimate:
     ValueError
         If fewer than two frames are usable.
     """
-    recorded = sample_runs(movie)
+    sampled = sample_runs(movie)
+    recorded = take_out_spikes(sampled)
     blur = measure_blur(recorded)
     white = blur.undo(recorded)
     runs = level_lines(level_frames(white))
@@ -174,6 +179,7 @@ def estimate(movie: Movie) -> Estimate:
         step_px=spots.step_px,
         drift_px=drift_px,
         flicker=measure_flicker(white),
+        spikes_per_frame=_count_spikes(sampled, recorded) * movie.shape[1] * movie.shape[2],
         shared_noise=shared_noise(runs),
         certain=spots.certain,
         dark=spot_skewness(restored, spots.variance_px2) < DARK,
@@ -189,6 +195,12 @@ def _without_drift(runs: NDArray[np.float32]) -> tuple[NDArray[np.float32], floa
     if drift_px < DRIFTING_PX:
         return runs, drift_px
     return np.stack([undo_drift(run, times, drift) for run, drift in zip(runs, drifts, strict=True)]), drift_px
+
+
+def _count_spikes(runs: NDArray[np.float32], without: NDArray[np.float32]) -> float:
+    """Return how many there are per pixel; an afterglow follows its spike in the same scan line, and is no other."""
+    changed = runs != without
+    return float((changed.sum() - (changed[..., 1:] & changed[..., :-1]).sum()) / changed.size)
 
 
 def propose(movie: Movie, base: Settings) -> tuple[Settings, Estimate]:

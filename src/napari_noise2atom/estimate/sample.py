@@ -5,7 +5,6 @@ from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter
 
 from napari_noise2atom.edges import fill_edges, image_part
 from napari_noise2atom.movie import Movie, is_bad_frame
@@ -17,15 +16,12 @@ RUNS = (4, 8)
 """At least and at most; in between, as many as make up `PIXELS`."""
 PIXELS = 2**21
 SIDE_PX = 256
-SPIKE = 3.0
-"""Multiple of what the brightest thousandth of pixels has, and of all that is near in one of the two next frames."""
 
 
 def sample_runs(movie: Movie) -> NDArray[np.float32]:
     """Return runs of consecutive frames from all over the movie, at most 256×256 pixels from the middle of each.
 
-    Bad frames are left out, so that a run may step over them. Runs of a short movie may overlap. Spikes, as X-rays make
-    them, are taken out: a single one has more variance than all other pixels of a frame.
+    Bad frames are left out, so that a run may step over them. Runs of a short movie may overlap.
 
     Parameters
     ----------
@@ -53,7 +49,7 @@ def sample_runs(movie: Movie) -> NDArray[np.float32]:
         raise ValueError(f"{movie.name}: found fewer than two usable frames in a row; a movie has at least two")
     whole = [run for run in good if len(run) == length]
     middle = _middle([frame for run in whole for frame in run])
-    return _without_spikes(np.stack([np.stack([fill_edges(frame)[middle] for frame in run]) for run in whole]))
+    return np.stack([np.stack([fill_edges(frame)[middle] for frame in run]) for run in whole])
 
 
 def _good_frames(movie: Movie, start: int, most: int) -> list[NDArray[np.float32]]:
@@ -72,19 +68,6 @@ def _middle(frames: Sequence[NDArray[np.float32]]) -> tuple[slice, ...]:
         first = start + max(0, stop - start - SIDE_PX) // 2
         middle.append(slice(first, min(first + SIDE_PX, stop)))
     return tuple(middle)
-
-
-def _without_spikes(runs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Replace pixels that nothing near them in one of the two next frames comes close to by what is there."""
-    level, bright = np.quantile(runs, (0.5, 0.999))
-    if bright == level or runs.max() <= level + SPIKE * (bright - level):
-        return runs  # nor can spikes be told where hardly a pixel has an electron
-    beside = maximum_filter(runs, (1, 1, 3, 3))
-    last = runs.shape[1] - 1
-    before, after = [min(2, last), *range(last)], [*range(1, last + 1), max(last - 2, 0)]
-    around = np.minimum(beside[:, before], beside[:, after])
-    spike = runs > level + SPIKE * (np.maximum(around, bright) - level)
-    return np.where(spike, np.minimum(runs[:, before], runs[:, after]), runs)
 
 
 def neighbour_mean(runs: NDArray[np.float32], reach: int) -> NDArray[np.float32]:

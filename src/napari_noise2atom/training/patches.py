@@ -12,12 +12,11 @@ from napari_noise2atom.edges import fill_edges
 from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie, is_bad_frame
 from napari_noise2atom.settings import NetworkSettings
+from napari_noise2atom.spikes import USUAL, take_out_spikes
 from napari_noise2atom.windows import FrameWindows
 
 __all__ = ["Patches", "hidden_places", "hide", "measure_normalisation", "middle_of", "middle_origin"]
 
-QUANTILES = 0.01, 0.999
-"""Of a movie's pixels: grey values that become -1 and 1."""
 SIDE_PX = 256
 """Of larger frames a square of this side is kept, at a place of its own for each frame, so that memory is bounded."""
 HIDDEN_REACH = 3
@@ -41,7 +40,7 @@ def measure_normalisation(movie: Movie, frames: int = 24) -> Normalisation:
     Returns
     -------
     Normalisation
-        The 1st and the 99.9th percentile; the smallest and the largest value, where these are one.
+        The 1st and the 99.9th percentile without spikes; the smallest and the largest value, where these are one.
 
     Raises
     ------
@@ -53,8 +52,8 @@ def measure_normalisation(movie: Movie, frames: int = 24) -> Normalisation:
     good = [fill_edges(frame)[:: step[0], :: step[1]] for frame in chosen if not is_bad_frame(frame)]
     if not good:
         raise ValueError(f"{movie.name}: found no usable frame; expected at least two")
-    values = np.stack(good)
-    low, high = np.quantile(values, QUANTILES)
+    values = take_out_spikes(np.stack(good)[np.newaxis])
+    low, high = np.quantile(values, USUAL)
     if high - low <= 1e-6 * abs(low):  # hardly a pixel has an electron
         low, high = values.min(), values.max()
     return Normalisation(float(low), float(high))
@@ -86,7 +85,7 @@ class Patches:
         side_px: int = SIDE_PX,
     ) -> "Patches":
         """Read the windows of chosen frames; from large frames a square at random, or from the middle without `rng`."""
-        windows = FrameWindows(movie, network, normalisation.low)
+        windows = FrameWindows(movie, network, normalisation.low, normalisation.high)
         height, width = (min(side, side_px) for side in movie.shape[1:])
         free = movie.shape[1] - height, movie.shape[2] - width
         cut = []
