@@ -21,8 +21,8 @@ from napari_noise2atom.modelfile import Normalisation, load_tensors, save_tensor
 from napari_noise2atom.networks import build_s2c, limited_threads, mixed_precision
 from napari_noise2atom.settings import DetectorSettings, SceneSettings, Settings, preset
 from napari_noise2atom.simulate.pairs import simulate_pairs
+from napari_noise2atom.spikes import QUANTILES
 from napari_noise2atom.training.learner import ADAM_DECAYS
-from napari_noise2atom.training.patches import QUANTILES
 from napari_noise2atom.training.pretrained import FIRST, pretrained_path
 
 REPORT_STEPS = 500

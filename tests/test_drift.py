@@ -115,7 +115,7 @@ def test_bins_hold_means(kind: type[np.generic]) -> None:
 
 def test_aligned_windows_hold_a_sample_at_rest() -> None:
     frames = views((1.2, -0.7), np.arange(20), dose=20)
-    windows = [FrameWindows(Movie(frames), NetworkSettings(aligned=aligned), 0, 1)(10) for aligned in (False, True)]
+    windows = [FrameWindows(Movie(frames), NetworkSettings(aligned=aligned), 0, 40)(10) for aligned in (False, True)]
     middle = frames[10, 16:-16, 16:-16]
     for window in windows:
         np.testing.assert_array_equal(window[6], frames[10])
@@ -129,6 +129,6 @@ def test_aligned_windows_hold_a_sample_at_rest() -> None:
 @pytest.mark.parametrize("index", [0, 1, 19])
 def test_neighbours_at_the_ends_are_aligned_by_their_own_time(index: int) -> None:
     frames = views((1.0, -1.0), np.arange(20), dose=50)
-    windows = FrameWindows(Movie(frames), NetworkSettings(frames_in=5, aligned=True), 0, 1)
+    windows = FrameWindows(Movie(frames), NetworkSettings(frames_in=5, aligned=True), 0, 100)
     middle, last = (windows(index)[n] for n in (2, 4))
     assert np.corrcoef(last[16:-16, 16:-16].ravel(), middle[16:-16, 16:-16].ravel())[0, 1] > 0.8

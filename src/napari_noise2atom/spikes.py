@@ -5,11 +5,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["USUAL", "spike_limit", "take_out_spikes", "without_spikes"]
+__all__ = ["QUANTILES", "spike_limit", "take_out_spikes", "without_spikes"]
 
 Frame = TypeVar("Frame", bound=NDArray[np.generic])
 
-USUAL = 0.01, 0.999
+QUANTILES = 0.01, 0.999
 """Quantiles between which lies what nearly all pixels of a movie have."""
 STANDS_OUT = 3.0
 """A spike is so many times as bright as what is near, and as all but a thousandth of the movie's pixels."""
@@ -86,7 +86,7 @@ def take_out_spikes(runs: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     last = runs.shape[1] - 1
     before, after = [min(2, last), *range(last)], [*range(1, last + 1), max(last - 2, 0)]
-    low, high = np.quantile(runs, USUAL)
+    low, high = np.quantile(runs, QUANTILES)
     cleaned = runs.copy()
     for run, t in np.ndindex(runs.shape[:2]):
         cleaned[run, t] = without_spikes(runs[run, t], runs[run, before[t]], runs[run, after[t]], low, high)

@@ -9,9 +9,10 @@ from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.networks import build_s2c
 from napari_noise2atom.settings import NetworkSettings, PresetName, SceneSettings, Settings, preset
 from napari_noise2atom.simulate.pairs import simulate_pairs
+from napari_noise2atom.spikes import QUANTILES
 from napari_noise2atom.training.learner import Learner
 from napari_noise2atom.training.parts import Team
-from napari_noise2atom.training.patches import QUANTILES, Patches
+from napari_noise2atom.training.patches import Patches
 from napari_noise2atom.training.pretrained import load_pretrained
 
 SIZE_PX = 64

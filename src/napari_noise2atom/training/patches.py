@@ -12,7 +12,7 @@ from napari_noise2atom.edges import fill_edges
 from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie, is_bad_frame
 from napari_noise2atom.settings import NetworkSettings
-from napari_noise2atom.spikes import USUAL, take_out_spikes
+from napari_noise2atom.spikes import QUANTILES, take_out_spikes
 from napari_noise2atom.windows import FrameWindows
 
 __all__ = ["Patches", "hidden_places", "hide", "measure_normalisation", "middle_of", "middle_origin"]
@@ -53,7 +53,7 @@ def measure_normalisation(movie: Movie, frames: int = 24) -> Normalisation:
     if not good:
         raise ValueError(f"{movie.name}: found no usable frame; expected at least two")
     values = take_out_spikes(np.stack(good)[np.newaxis])
-    low, high = np.quantile(values, USUAL)
+    low, high = np.quantile(values, QUANTILES)
     if high - low <= 1e-6 * abs(low):  # hardly a pixel has an electron
         low, high = values.min(), values.max()
     return Normalisation(float(low), float(high))
