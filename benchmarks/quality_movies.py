@@ -83,6 +83,8 @@ ABOUT = {
     "pt_on_carbon_registered": "A whose frames jumped, and were shifted back with linear interpolation",
     "pt_on_carbon_flickering": "A whose dose and offset flicker from frame to frame, by 20 % and 0.3 electrons, "
     "and from line to line, by 0.15 electrons",
+    "pt_on_carbon_jumping": "A in a view of 112 px whose frames jump to and fro by 1 px along each axis, in standard "
+    "deviation",
     "pt_on_carbon_fine": "as A with spots twice as wide",
 }
 """In the order of the page: what a movie shows. Those of `pt_on_carbon` are not simulated by this package."""

@@ -1,4 +1,4 @@
-"""Record a movie of known truth anew: on a wedge or a crystal, fast or oval atoms, other doses, smoothed, flickering.
+"""Record a movie of known truth anew: on a wedge or a crystal, fast or oval atoms, other doses, smoothed, unsteady.
 
     python benchmarks/record_anew.py FOLDER -o PLACE
 
@@ -40,8 +40,11 @@ FILTER_PX = 0.7
 """Standard deviation of the filter through which frames went."""
 DOSE, OFFSET_E, LINES_E = 0.2, 0.3, 0.15
 """By how much the dose and the offset of frames and the offset of lines differ where they flicker."""
+JUMP_PX, EDGE_PX = 1.0, 8
+"""Standard deviation per axis of the jumps of whole frames, and what is cut off at their edges, which come in sight."""
 
 Clean = NDArray[np.float32]
+Positions = NDArray[np.generic]
 
 
 def main() -> None:
@@ -51,7 +54,7 @@ def main() -> None:
     options = parser.parse_args()
     truth = load_truth(options.folder / "truth.npz")
     for number, (condition, change) in enumerate(CONDITIONS.items(), start=1):
-        clean, order = change(np.asarray(truth.clean, np.float32))
+        clean, positions = change(np.asarray(truth.clean, np.float32), np.asarray(truth.positions))
         rng = np.random.default_rng(number)
         name = f"{options.folder.name}_{condition}"
         noisy = RECORDED.get(condition, recorded)(clean, rng).round().astype(np.uint16)
@@ -59,15 +62,15 @@ def main() -> None:
         place = options.output / name
         place.mkdir(parents=True, exist_ok=True)
         write_movie(movie, place / "noisy.tif")
-        SimulatedMovie(movie, clean, truth.positions[order]).save_truth(place / "truth.npz")
+        SimulatedMovie(movie, clean, positions).save_truth(place / "truth.npz")
         print(f"{place}: {clean.mean():.3f} electrons per pixel")
 
 
-def wedge(clean: Clean) -> tuple[Clean, NDArray[np.intp]]:
+def wedge(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
     """Make the film a wedge; atoms stay as they are."""
     film = film_of(clean)
     ramp = np.linspace(*WEDGE, clean.shape[2], dtype=np.float32)
-    return clean + (ramp - 1) * film, np.arange(len(clean))
+    return clean + (ramp - 1) * film, positions
 
 
 def film_of(clean: Clean) -> Clean:
@@ -77,28 +80,36 @@ def film_of(clean: Clean) -> Clean:
     return np.where(atoms, np.roll(film, ELSEWHERE_PX, (0, 1)), film)
 
 
-def fast(clean: Clean) -> tuple[Clean, NDArray[np.intp]]:
+def fast(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
     """Let atoms move so many times as fast: forwards through each sixth frame, back through those beside them, …"""
     rows = [np.arange(first, len(clean), EVERY)[:: -1 if first % 2 else 1] for first in range(EVERY)]
     order = np.concatenate(rows)
-    return clean[order], order
+    return clean[order], positions[order]
 
 
-def astigmatic(clean: Clean) -> tuple[Clean, NDArray[np.intp]]:
+def astigmatic(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
     """Make atoms oval, which no simulated ones are."""
-    return gaussian_filter1d(clean, ASTIGMATISM_PX, axis=1), np.arange(len(clean))
+    return gaussian_filter1d(clean, ASTIGMATISM_PX, axis=1), positions
 
 
-def crystal(clean: Clean) -> tuple[Clean, NDArray[np.intp]]:
+def crystal(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
     """Give the film a lattice, which no simulated one has; atoms stay as they are."""
     y, x = 2 * np.pi / FRINGE_PX * np.indices(clean.shape[1:], np.float32)
     lattice = np.cos(x) * np.cos(0.5 * x + np.sqrt(0.75) * y)
-    return clean + np.float32(FRINGES) * lattice * film_of(clean), np.arange(len(clean))
+    return clean + np.float32(FRINGES) * lattice * film_of(clean), positions
 
 
-def at_dose(share: float) -> Callable[[Clean], tuple[Clean, NDArray[np.intp]]]:
+def jumping(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
+    """Let whole frames jump to and fro, and atoms with them."""
+    jumps = np.random.default_rng(0).normal(0, JUMP_PX, (len(clean), 2))
+    frames = np.stack([_shifted(frame, jump, 3) for frame, jump in zip(clean, jumps, strict=True)])
+    view = slice(EDGE_PX, -EDGE_PX)
+    return np.maximum(frames[:, view, view], 0), positions + jumps[:, None] - EDGE_PX
+
+
+def at_dose(share: float) -> Callable[[Clean, Positions], tuple[Clean, Positions]]:
     """Return what changes the dose."""
-    return lambda clean: (np.float32(share) * clean, np.arange(len(clean)))
+    return lambda clean, positions: (np.float32(share) * clean, positions)
 
 
 def recorded(clean: Clean, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -140,6 +151,7 @@ CONDITIONS = {
     "filtered": at_dose(1.0),
     "registered": at_dose(1.0),
     "flickering": at_dose(1.0),
+    "jumping": jumping,
 }
 """By the end of the folder's name: what is recorded."""
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from napari_noise2atom.drift import undo_drift
+from napari_noise2atom.alignment import shift_back
 from napari_noise2atom.inference import FrameDenoiser, denoise, denoise_frames, translate_windows
 from napari_noise2atom.modelfile import Normalisation, TrainedModel
 from napari_noise2atom.movie import Movie
@@ -174,7 +174,7 @@ def test_neighbours_are_aligned_where_the_model_was_trained_so() -> None:
     still = make_model()
     network = still.settings.network.model_copy(update={"aligned": True})
     model = replace(still, settings=still.settings.model_copy(update={"network": network}))
-    window = np.stack(undo_drift(frames[2:7], range(-2, 3), np.array([-2.0, -1.0])))
+    window = np.stack(shift_back(frames[2:7], np.outer(range(-2, 3), (-2.0, -1.0))))
     np.testing.assert_array_equal(run(Movie(frames), model, 4), run(Movie(window), still, 2))
 
 

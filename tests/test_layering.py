@@ -20,7 +20,7 @@ LAYERS = {
     "metrics": 1,
     "estimate": 1,
     "io": 1,
-    "drift": 0,
+    "alignment": 0,
     "edges": 0,
     "spikes": 0,
     "windows": 1,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .drift import measure_drift, undo_drift
+from .alignment import measure_drift, measure_jumps, shift_back
 from .edges import fill_edges, image_part
 from .movie import Movie, is_bad_frame
 from .settings import NetworkSettings
@@ -28,8 +28,8 @@ class FrameWindows:
     movie : Movie
         The movie.
     network : NetworkSettings
-        How many frames are in a window, whether neighbours are shifted to where drift has taken the sample from, and
-        whether all are made equally bright.
+        How many frames are in a window, whether neighbours are shifted to where drift and jumps have taken the sample
+        from, and whether all are made equally bright.
     low, high : float
         Grey values between which nearly all pixels lie. Frames in which none is finite become as dark as the first, and
         spikes are far brighter than the second.
@@ -70,7 +70,14 @@ class FrameWindows:
         frames, times = [self._shown(frame) for frame in window], [frame.number - index for frame in window]
         if self._network.levelled:
             frames = _level(frames)
-        return undo_drift(frames, times, measure_drift(frames, times)) if self._network.aligned else frames
+        moved = self._network.aligned or self._network.steadied
+        return self._aligned(frames, times) if moved else frames
+
+    def _aligned(self, frames: list[NDArray[np.generic]], times: list[int]) -> list[NDArray[np.generic]]:
+        places = np.outer(times, measure_drift(frames, times))
+        if self._network.steadied:
+            places = places + measure_jumps(frames, places)
+        return shift_back(frames, places - places[self._reach])
 
     def image_part(self, index: int) -> tuple[slice, slice]:
         """Return the rows and columns of a frame that hold an image."""

@@ -91,6 +91,24 @@ def test_a_movie_that_drifts_is_aligned(simulated):
     assert propose(still, PRESETS["compact"].model_copy(update={"network": aligned}))[0].network.aligned
 
 
+@pytest.mark.parametrize("jump_px", [1.0, 2.0])
+def test_a_movie_that_jumps_tells_the_same_and_is_steadied(simulated, jump_px):
+    whole = simulated(size_px=224, clusters=15, single_atoms=54)
+    jumps = np.clip(jump_px * np.random.default_rng(0).standard_normal((64, 2)), -16, 16).round().astype(int)
+    still, jumping = (
+        Movie(np.stack([frame[y : y + 128, x : x + 128] for frame, (y, x) in zip(whole.noisy.data, at, strict=True)]))
+        for at in (np.full((64, 2), 40), 40 + jumps)
+    )
+    (without, at_rest), (proposed, found) = (propose(each, PRESETS["compact"]) for each in (still, jumping))
+    assert at_rest.jump_px < 0.25
+    assert not without.network.steadied
+    assert proposed.network.steadied
+    assert found.jump_px == pytest.approx(jumps.std(), rel=0.25)
+    assert found.step_px == pytest.approx(at_rest.step_px, abs=0.25)
+    assert found.spot_variance_px2 == pytest.approx(at_rest.spot_variance_px2, rel=0.12)
+    assert not propose(jumping, PRESETS["paper"])[0].network.steadied
+
+
 @pytest.mark.parametrize(("column_atoms", "most"), [(1, 4), (3, 4), (7, 10)])
 def test_clean_images_reach_to_the_thickest_columns_and_beyond(movie, found, column_atoms, most):
     proposed = settings_from(replace(found, column_atoms=column_atoms), movie, PRESETS["compact"])

@@ -30,6 +30,7 @@ FOUND = Estimate(
     atoms_per_frame=12.0,
     step_px=0.3,
     drift_px=0.0,
+    jump_px=0.0,
     flicker=0.0,
     spikes_per_frame=0.0,
     blur_px=0.0,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noise2atom.drift import measure_drift, undo_drift
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import CROP_STEP_PX, CleanSettings, DetectorSettings, SceneSettings, Settings
 from napari_noise2atom.spikes import take_out_spikes
@@ -16,6 +15,7 @@ from .levels import FLICKERING, level_frames, level_lines, measure_flicker
 from .noise import measure_noise, recorded_range, shared_noise, undo_afterglow
 from .sample import sample_runs
 from .spots import measure_spots, spot_skewness
+from .steadiness import DRIFTING_PX, JUMPING_PX, steady
 
 __all__ = ["MEANING", "Estimate", "estimate", "propose", "settings_from"]
 
@@ -26,6 +26,7 @@ MEANING = {
     "column_atoms": ("atoms in the thickest columns", "", "scene.column_atoms, simulation.atoms_per_position"),
     "step_px": ("motion per frame and axis", "px", "scene.walk_px"),
     "drift_px": ("drift per frame", "px", "network.aligned"),
+    "jump_px": ("jumps of whole frames", "px", "network.steadied"),
     "background_e": ("electrons in a pixel between the atoms", "e", "scene.background_e"),
     "background_gradient": ("change of the background across the frame", "", "scene.background_gradient"),
     "background_texture": ("speckle of the background", "", "scene.background_texture"),
@@ -46,8 +47,6 @@ SHARED_NOISE = 0.15
 """Correlation of noise from which on frames seem not to be as they were recorded."""
 DARK = -0.3
 """Skewness of spots below which they are dark; those of movies of bright atoms are above 0.5."""
-DRIFTING_PX = 0.35
-"""Mean drift per frame from which on it is undone; atoms that move by themselves seem to drift by up to 0.26."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +84,11 @@ class Estimate:
     atoms_per_frame: float
     """Spots in a frame of this movie's size: as many as make up its contrast."""
     step_px: float
-    """Standard deviation per axis of the motion from one frame to the next, without the drift if that is undone."""
+    """Standard deviation per axis of the motion from one frame to the next, without drift and jumps that are undone."""
     drift_px: float
     """Mean way that the whole sample moves from one frame to the next."""
+    jump_px: float
+    """Standard deviation per axis of the jumps of whole frames to and fro."""
     flicker: float
     """Standard deviation of the jumps of a frame's mean, relative to that of the noise of a pixel."""
     spikes_per_frame: float
@@ -155,7 +156,7 @@ def estimate(movie: Movie) -> Estimate:
     white = blur.undo(recorded)
     runs = level_lines(level_frames(white))
     noise = measure_noise(runs)
-    restored, drift_px = _without_drift(undo_afterglow(runs, noise.afterglow))
+    restored, drift_px, jump_px = steady(undo_afterglow(runs, noise.afterglow))
     floor, saturation = recorded_range(recorded)
     spots = measure_spots(restored)
     background = measure_background(restored, spots.variance_px2)
@@ -178,6 +179,7 @@ def estimate(movie: Movie) -> Estimate:
         atoms_per_frame=spots.density_per_px * movie.shape[1] * movie.shape[2],
         step_px=spots.step_px,
         drift_px=drift_px,
+        jump_px=jump_px,
         flicker=measure_flicker(white),
         spikes_per_frame=_count_spikes(sampled, recorded) * movie.shape[1] * movie.shape[2],
         shared_noise=shared_noise(runs),
@@ -185,16 +187,6 @@ def estimate(movie: Movie) -> Estimate:
         dark=spot_skewness(restored, spots.variance_px2) < DARK,
         blur_known=blur.known,
     )
-
-
-def _without_drift(runs: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
-    """Return runs of frames, aligned if the movie drifts, and how far it does from frame to frame."""
-    times = range(-(runs.shape[1] // 2), runs.shape[1] - runs.shape[1] // 2)
-    drifts = [measure_drift(run, times) for run in runs]
-    drift_px = float(np.linalg.norm(drifts, axis=1).mean())
-    if drift_px < DRIFTING_PX:
-        return runs, drift_px
-    return np.stack([undo_drift(run, times, drift) for run, drift in zip(runs, drifts, strict=True)]), drift_px
 
 
 def _count_spikes(runs: NDArray[np.float32], without: NDArray[np.float32]) -> float:
@@ -247,7 +239,7 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
     -------
     Settings
         The base with `simulation`, `scene` and `detector` of this movie, no more frames in than it has, aligned if it
-        drifts and levelled if they flicker, and crops no larger than its frames.
+        drifts, steadied if they jump and levelled if they flicker, and crops no larger than its frames.
     """
     detector = DetectorSettings(
         offset_counts=found.offset_counts,
@@ -278,8 +270,9 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
     # neighbours that are not there would be others seen twice, whose noise looks as lasting as an atom
     frames_in = min(base.network.frames_in, len(movie) - (len(movie) + 1) % 2)
     aligned = base.network.aligned or (frames_in > 1 and found.drift_px >= DRIFTING_PX)
+    steadied = base.network.steadied or (frames_in > 1 and found.jump_px >= JUMPING_PX)
     levelled = base.network.levelled or (frames_in > 1 and found.flicker >= FLICKERING)
-    view = {"frames_in": frames_in, "aligned": aligned, "levelled": levelled}
+    view = {"frames_in": frames_in, "aligned": aligned, "steadied": steadied, "levelled": levelled}
     network = base.network.model_copy(update=view)
     return base.model_copy(update={"detector": detector, "scene": scene, "simulation": simulation, "network": network})
 

@@ -23,6 +23,7 @@ MAIN = (
     "background_gradient",
     "step_px",
     "drift_px",
+    "jump_px",
 )
 """What is shown unfolded of an estimate."""
 

@@ -1,4 +1,4 @@
-"""Drift is found in views that go over a larger sample, whose noise is drawn afterwards."""
+"""Drift and jumps are found in views that go over a larger sample, whose noise is drawn afterwards."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_noise2atom.drift import _binned, measure_drift, undo_drift
+from napari_noise2atom.alignment import _binned, measure_drift, measure_jumps, shift_back
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.settings import NetworkSettings
 from napari_noise2atom.simulate.spots import render_spots
@@ -22,15 +22,16 @@ def views(
     dose: float = 0.6,
     walk_px: float = 0.0,
     seed: int = 0,
+    jumps: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Atoms on a film of a tenth of their brightness that drift with a speed, and walk by themselves; Poisson noise."""
+    """Atoms on a film of a tenth of their brightness that drift and jump together and walk by themselves, noisy."""
     rng = np.random.default_rng(seed)
     reach = 60
     atoms = rng.uniform(-reach, side + reach, (round(40 * ((side + 2 * reach) / 128) ** 2), 2))
     frames = []
-    for time in times:
+    for time, jump in zip(times, np.zeros((len(times), 2)) if jumps is None else jumps, strict=True):
         atoms = atoms + walk_px * rng.standard_normal(atoms.shape)
-        y, x = (atoms + np.multiply(speed, time)).T
+        y, x = (atoms + np.multiply(speed, time) + jump).T
         frames.append(rng.poisson(dose * (0.1 + render_spots(y, x, np.ones_like(y), 2.6, (side, side)))))
     return np.stack(frames).astype(np.float64)
 
@@ -75,12 +76,33 @@ def test_large_frames_drift_faster() -> None:
     assert measure_drift(frames, range(3)) == pytest.approx((7, -2), abs=0.2)
 
 
+@pytest.mark.parametrize(("size_px", "seed"), [(0.0, 0), (0.5, 1), (1.0, 2), (1.5, 3)])
+@pytest.mark.parametrize("speed", [(0.0, 0.0), (1.2, -0.7)])
+def test_jumps_are_found(size_px: float, seed: int, speed: tuple[float, float]) -> None:
+    jumps = np.clip(size_px * np.random.default_rng(seed).standard_normal((13, 2)), -2.5, 2.5)
+    for dose, error in ((2.0, 0.15), (0.3, 0.5)):
+        found = measure_jumps(views(speed, dose=dose, jumps=jumps, seed=seed), TIMES[:, None] * np.array(speed))
+        assert np.std(found - jumps + jumps.mean(axis=0)) < error
+
+
+def test_jumps_of_large_frames_are_as_many_pixels() -> None:
+    jumps = np.array([[0.0, 0.0], [5.0, -3.0], [-4.0, 2.0], [-1.0, 1.0]])
+    found = measure_jumps(views((0, 0), np.arange(4), side=600, dose=2, jumps=jumps), np.zeros((4, 2)))
+    np.testing.assert_allclose(found, jumps, atol=0.3)
+
+
+def test_noise_does_not_jump() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        assert not measure_jumps(rng.poisson(np.full((13, 80, 96), 1.0)), np.zeros((13, 2))).any()
+
+
 def test_what_drifts_is_brought_back_and_noise_stays_as_it_is() -> None:
     sample = np.random.default_rng(0).random((80, 90))
     drift = np.array([1.5, -2.0])
     corners = [(20 - round(1.5 * t), 20 + 2 * t) for t in TIMES]
     frames = [sample[y : y + 40, x : x + 50] for y, x in corners]
-    aligned = undo_drift(frames, TIMES, drift)
+    aligned = shift_back(frames, TIMES[:, None] * drift)
     for frame in aligned:
         assert frame.shape == (40, 50)
         np.testing.assert_array_equal(frame[9:-9, 12:-12], frames[6][9:-9, 12:-12])
@@ -95,13 +117,13 @@ def test_beyond_the_edge_there_is_the_mirror_image(side: tuple[int, int], share:
     shift = [int(part * (length - 1)) for part, length in zip(share, side, strict=True)]
     mirrored = np.pad(frame, [(length - 1, length - 1) for length in side], mode="reflect")
     rows, columns = (s + length - 1 + np.arange(length) for s, length in zip(shift, side, strict=True))
-    (shifted,) = undo_drift([frame], [1], np.array(shift, float))
+    (shifted,) = shift_back([frame], np.array([shift], float))
     np.testing.assert_array_equal(shifted, mirrored[np.ix_(rows, columns)])
 
 
 def test_what_has_left_the_frame_altogether_is_no_error() -> None:
     frame = np.arange(12.0).reshape(3, 4)
-    (shifted,) = undo_drift([frame], [24], np.array([1.0, -2.0]))
+    (shifted,) = shift_back([frame], np.array([[24.0, -48.0]]))
     assert shifted.shape == (3, 4)
     assert set(shifted.ravel()) == {8.0}
 
@@ -124,6 +146,15 @@ def test_aligned_windows_hold_a_sample_at_rest() -> None:
         for window in windows
     )
     assert max(moving) < 0.2 < 0.5 < min(aligned)
+
+
+def test_steadied_windows_hold_a_sample_at_rest() -> None:
+    jumps = np.random.default_rng(0).normal(0, 1.5, (20, 2))
+    frames = views((1.2, -0.7), np.arange(20), dose=20, jumps=jumps)
+    window = FrameWindows(Movie(frames), NetworkSettings(steadied=True), 0, 40)(10)
+    np.testing.assert_array_equal(window[6], frames[10])
+    middle = window[6][16:-16, 16:-16].ravel()
+    assert min(np.corrcoef(frame[16:-16, 16:-16].ravel(), middle)[0, 1] for frame in window) > 0.5
 
 
 @pytest.mark.parametrize("index", [0, 1, 19])
