@@ -69,6 +69,20 @@ def test_a_lasting_atom_is_surer_than_a_flash(settings):
     assert atoms.per_frame.tolist() == [1, 1, 2, 1, 1]
 
 
+def test_what_moves_as_a_whole_is_as_sure_and_stays_on_its_trajectories(settings):
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(-4, 4, (8, 2)) + np.array([24.0, 32.0])
+    places = np.array([(-12, -16), (-12, 0), (-12, 16), (0, -16), (0, 16), (12, -16), (12, 0), (12, 16)])
+    atoms = measure_atoms(Movie(np.stack([spots(*(places + corner)) for corner in corners])), identity, settings)
+    assert atoms.per_frame.tolist() == [8] * 8
+    assert (atoms.confidence == 1).all()
+    assert len(np.unique(atoms.track)) == 8
+    seen = np.stack([atoms.y_px, atoms.x_px], axis=1)
+    for track in range(8):
+        from_corner = seen[atoms.track == track] - corners
+        np.testing.assert_allclose(from_corner, np.tile(from_corner.mean(axis=0).round(), (8, 1)), atol=0.15)
+
+
 def test_a_second_model_has_a_voice(settings):
     movie = Movie(np.stack([spots((12, 12))] * 3))
     blind = measure_atoms(movie, identity, settings, second=lambda movie: movie.with_data(0 * movie.data))

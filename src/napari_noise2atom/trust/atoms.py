@@ -13,7 +13,7 @@ from napari_noise2atom.settings import Settings
 
 from .confidence import Denoise, Found, confidence, versions
 from .threshold import atom_threshold
-from .tracks import link, reach
+from .tracks import link, reach, sample_places
 
 __all__ = ["Atoms", "measure_atoms"]
 
@@ -140,7 +140,9 @@ def measure_atoms(
         seen.append(None if bad else [find_atoms(look(index), height) for look in looks])
         progress(index + 1, len(movie))
     found = [np.empty((0, 3)) if frame is None else frame[0] for frame in seen]
-    sure = [confidence(found[index], _others(seen, index)) for index in range(len(movie))]
+    places = sample_places(found)
+    sure = [confidence(found[index], _others(seen, index, places)) for index in range(len(movie))]
+    at_rest = [atoms[:, :2] - place for atoms, place in zip(found, places, strict=True)]
     y, x, intensity = np.concatenate(found).T
     return Atoms(
         height,
@@ -150,14 +152,16 @@ def measure_atoms(
         x_px=x,
         intensity=intensity,
         confidence=np.concatenate(sure),
-        track=np.concatenate(link(found, reach(settings))),
+        track=np.concatenate(link(at_rest, reach(settings))),
         pixel_size_nm=movie.pixel_size_nm,
         frame_time_s=movie.frame_time_s,
     )
 
 
-def _others(seen: list[list[Found] | None], index: int) -> list[Found]:
-    """Return a frame's atoms in its other versions, and those of its neighbours."""
+def _others(seen: list[list[Found] | None], index: int, places: NDArray[np.float64]) -> list[Found]:
+    """Return a frame's atoms in its other versions, and those of its neighbours, brought to where the sample is now."""
     here = seen[index]
-    beside = (seen[at] for at in (index - 1, index + 1) if 0 <= at < len(seen))
-    return [] if here is None else [*here[1:], *(frame[0] for frame in beside if frame is not None)]
+    if here is None:
+        return []
+    beside = [(at, frame) for at in (index - 1, index + 1) if 0 <= at < len(seen) and (frame := seen[at]) is not None]
+    return [*here[1:], *(frame[0][:, :2] + places[index] - places[at] for at, frame in beside)]
