@@ -18,7 +18,7 @@ demo: $(STAMP)
 
 # Most tests keep one core busy, so files of them run side by side; each process takes up to 2 GB of memory.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(SCREEN) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(SCREEN) $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check
