@@ -91,6 +91,17 @@ def test_jumps_of_large_frames_are_as_many_pixels() -> None:
     np.testing.assert_allclose(found, jumps, atol=0.3)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_jumps_of_a_crystal_that_fills_the_frame_are_found(seed: int) -> None:
+    """Wherever it is shifted by its lattice, it agrees with itself nearly as well."""
+    y, x = 2 * np.pi / 9 * np.indices((160, 160))
+    crystal = np.exp(2 * (np.cos(x) + np.cos(y) - 2))
+    rng = np.random.default_rng(seed)
+    jumps = np.clip(rng.normal(0, 1, (13, 2)), -2, 2).round().astype(int)
+    frames = rng.poisson([0.1 + crystal[16 - v : 144 - v, 16 - u : 144 - u] for v, u in jumps])
+    np.testing.assert_allclose(measure_jumps(frames, np.zeros((13, 2))), jumps - jumps.mean(axis=0), atol=0.4)
+
+
 def test_noise_does_not_jump() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):

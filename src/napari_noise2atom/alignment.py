@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,14 @@ LOW_PASS_PX2, HIGH_PASS_PX2 = 2.0, 64.0
 """Variance of a Gaussian that makes little of noise, and of one that takes uneven backgrounds away [binned px²]."""
 CERTAIN = 20.0
 """Least agreement, in standard deviations of the covariances: noise alone has up to 12, movies of atoms 40 or more."""
-FARTHEST = 4
+NEAR = np.arange(-4.0, 5.0)
 """Jumps that are looked for, along each axis [binned px]."""
-CERTAIN_JUMP = 10.0
-"""Least agreement of a frame with the others, in the same measure: noise alone has up to 9."""
+COARSE = 0.3
+"""Frequencies above it hold noise [1/binned px]; the low-pass leaves nothing of them."""
+HANN = 35 / 18
+"""By which the noise of covariances at small displacements exceeds the mean, as frames fade to their edges."""
+CERTAIN_JUMP = 5.0
+"""Least agreement of a frame with the others, in standard deviations of what its noise makes, which is up to 4.9."""
 ROUNDS = 2
 """In the second one, the others have been put in place themselves."""
 
@@ -87,34 +92,62 @@ def measure_jumps(
         Along y and x [px], 0 in the mean. A frame that does not agree with the others anywhere is left where it is.
     """
     small, binning = _small(frames)
-    size = small.shape[1:]
-    spectra, band = _spectra(small)
+    view = _coarse(small)
     jumps = np.zeros((len(small), 2))
     for _ in range(ROUNDS):
-        aligned = spectra * _phases(places / binning + jumps, size)
-        others = aligned.sum(axis=0) - aligned
-        covariances = irfft2(np.conj(others) * aligned * band, size, axes=(1, 2))
+        covariances, chance = _agreement(view, places / binning + jumps)
+        found = [_peak(near, certain * noise) for near, noise in zip(covariances, chance, strict=True)]
         # What one frame is off from all the others is more than what it is off from their common mean.
-        jumps += (1 - 1 / len(small)) * np.array([_peak(covariance, certain) for covariance in covariances])
+        jumps += (1 - 1 / len(small)) * np.array(found)
         jumps -= jumps.mean(axis=0)
     return binning * jumps
 
 
-def _phases(places: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.complex64]:
-    """Return what spectra are multiplied by to bring frames back from their places [px]."""
-    height, width = size
-    y, x = places.T[:, :, None, None]
-    phases: NDArray[np.complex64] = np.exp(2j * np.pi * (y * fftfreq(height)[:, None] + x * rfftfreq(width)))
-    return phases.astype(np.complex64)
+class _Coarse(NamedTuple):
+    """What frames show coarsely, as spectra."""
+
+    spectra: NDArray[np.complex64]
+    """Shape (frames, y, x), of frequencies up to `COARSE`; along x those that are not negative."""
+    band: NDArray[np.float32]
+    """Shape (y, x), for products of two spectra."""
+    noise: NDArray[np.float32]
+    """Shape (frames, 1, x): power of the noise, as it is at the other frequencies along y."""
+    y: NDArray[np.float64]
+    x: NDArray[np.float64]
+    """Frequencies [1/px]."""
 
 
-def _peak(covariance: NDArray[np.float32], certain: float) -> tuple[float, float]:
-    """Return the displacement, to parts of a pixel, of the highest covariance nearby; 0 where that may be noise."""
-    near = np.roll(covariance, (FARTHEST, FARTHEST), (0, 1))[: 2 * FARTHEST + 1, : 2 * FARTHEST + 1]
+def _coarse(frames: NDArray[np.float32]) -> _Coarse:
+    spectra, band = _spectra(frames)
+    y, x = fftfreq(frames.shape[1]), rfftfreq(frames.shape[2])
+    rows, columns = np.abs(y) <= COARSE, x <= COARSE
+    noise = np.square(np.abs(spectra[:, ~rows][:, :, columns])).mean(axis=1, keepdims=True)
+    return _Coarse(spectra[:, rows][:, :, columns], band[rows][:, columns], noise, y[rows], x[columns])
+
+
+def _agreement(view: _Coarse, places: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return each frame's covariances with all others, shape (frames, y, x), and what its noise makes of them."""
+    aligned = view.spectra * _waves(places[:, 0], view.y)[:, :, None] * _waves(places[:, 1], view.x)[:, None]
+    others = (aligned.sum(axis=0) - aligned) * view.band
+    both_signs = np.where(view.x > 0, 2, 1).astype(np.float32)
+    products = np.conj(others) * aligned * both_signs
+    covariances = (_waves(NEAR, view.y) @ products @ _waves(view.x, NEAR)).real
+    variances = (np.square(np.abs(others)) * view.noise * both_signs).sum(axis=(1, 2))
+    return covariances, HANN * np.sqrt(variances)
+
+
+def _waves(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.complex64]:
+    """Return waves of frequencies [1/px] at places [px], whichever comes first."""
+    waves: NDArray[np.complex64] = np.exp(2j * np.pi * np.outer(one, other)).astype(np.complex64)
+    return waves
+
+
+def _peak(near: NDArray[np.float32], least: float) -> NDArray[np.float64]:
+    """Return the displacement of the highest covariance, to parts of a pixel; 0 if that is less than asked for."""
     y, x = np.unravel_index(near.argmax(), near.shape)
-    if near[y, x] <= certain * 1.4826 * np.median(np.abs(covariance)):
-        return 0.0, 0.0
-    return y - FARTHEST + _vertex(near[:, x], y), x - FARTHEST + _vertex(near[y], x)
+    if near[y, x] <= least:
+        return np.zeros(2)
+    return np.array([NEAR[y] + _vertex(near[:, x], y), NEAR[x] + _vertex(near[y], x)])
 
 
 def _vertex(values: NDArray[np.float32], highest: np.intp) -> float:
