@@ -29,8 +29,8 @@ COARSE = 0.3
 """Frequencies above it hold noise [1/binned px]; the low-pass leaves nothing of them."""
 HANN = 35 / 18
 """By which the noise of covariances at small displacements exceeds the mean, as frames fade to their edges."""
-CERTAIN_JUMP = 5.0
-"""Least agreement of a frame with the others, in standard deviations of what its noise makes, which is up to 4.9."""
+CERTAIN_JUMP = 4.0
+"""Least agreement of a frame with the others, in standard deviations of noise: noise alone hardly ever has it."""
 ROUNDS = 2
 """In the second one, the others have been put in place themselves."""
 
@@ -73,7 +73,7 @@ def measure_drift(
 def measure_jumps(
     frames: Sequence[NDArray[np.generic]] | NDArray[np.generic],
     places: NDArray[np.float64],
-    certain: float = CERTAIN_JUMP,
+    expected_px: float = np.inf,
 ) -> NDArray[np.float64]:
     """Return how far each frame is from where its drift would have taken it, to where it agrees with the others best.
 
@@ -83,20 +83,22 @@ def measure_jumps(
         Finite grey values.
     places : array, shape (frames, 2)
         Where drift has taken the sample, along y and x [px].
-    certain : float
-        Least agreement of a frame with the others, in standard deviations of noise.
+    expected_px : float
+        Standard deviation of jumps along each axis: the less a frame agrees with the others, the more weight this has
+        against what noise tells, and a frame that may be noise alone stays where it is. If it is infinite, frames are
+        put wherever they agree best.
 
     Returns
     -------
     array, shape (frames, 2)
-        Along y and x [px], 0 in the mean. A frame that does not agree with the others anywhere is left where it is.
+        Along y and x [px], 0 in the mean.
     """
     small, binning = _small(frames)
     view = _coarse(small)
     jumps = np.zeros((len(small), 2))
     for _ in range(ROUNDS):
-        covariances, chance = _agreement(view, places / binning + jumps)
-        found = [_peak(near, certain * noise) for near, noise in zip(covariances, chance, strict=True)]
+        agreement = _agreement(view, places / binning + jumps)
+        found = [_likeliest(near, jump, expected_px / binning) for near, jump in zip(agreement, jumps, strict=True)]
         # What one frame is off from all the others is more than what it is off from their common mean.
         jumps += (1 - 1 / len(small)) * np.array(found)
         jumps -= jumps.mean(axis=0)
@@ -125,15 +127,16 @@ def _coarse(frames: NDArray[np.float32]) -> _Coarse:
     return _Coarse(spectra[:, rows][:, :, columns], band[rows][:, columns], noise, y[rows], x[columns])
 
 
-def _agreement(view: _Coarse, places: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return each frame's covariances with all others, shape (frames, y, x), and what its noise makes of them."""
+def _agreement(view: _Coarse, places: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return each frame's covariances with all others, shape (frames, y, x), relative to what its noise makes."""
     aligned = view.spectra * _waves(places[:, 0], view.y)[:, :, None] * _waves(places[:, 1], view.x)[:, None]
     others = (aligned.sum(axis=0) - aligned) * view.band
     both_signs = np.where(view.x > 0, 2, 1).astype(np.float32)
     products = np.conj(others) * aligned * both_signs
     covariances = (_waves(NEAR, view.y) @ products @ _waves(view.x, NEAR)).real
-    variances = (np.square(np.abs(others)) * view.noise * both_signs).sum(axis=(1, 2))
-    return covariances, HANN * np.sqrt(variances)
+    variances = (np.square(np.abs(others)) * view.noise * both_signs).sum(axis=(1, 2), keepdims=True)
+    agreement: NDArray[np.float32] = covariances / (HANN * np.sqrt(variances))
+    return agreement
 
 
 def _waves(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.complex64]:
@@ -142,15 +145,19 @@ def _waves(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.c
     return waves
 
 
-def _peak(near: NDArray[np.float32], least: float) -> NDArray[np.float64]:
-    """Return the displacement of the highest covariance, to parts of a pixel; 0 if that is less than asked for."""
-    y, x = np.unravel_index(near.argmax(), near.shape)
-    if near[y, x] <= least:
+def _likeliest(agreement: NDArray[np.float32], jump: NDArray[np.float64], expected_px: float) -> NDArray[np.float64]:
+    """Return how much farther than so far a frame has jumped, to parts of a pixel."""
+    highest = float(agreement.max())
+    if highest <= CERTAIN_JUMP and np.isfinite(expected_px):
         return np.zeros(2)
-    return np.array([NEAR[y] + _vertex(near[:, x], y), NEAR[x] + _vertex(near[y], x)])
+    along_y, along_x = (np.square((NEAR + so_far) / expected_px) / 2 for so_far in jump)
+    # Logarithms of the likelihood, of a frame that agrees with the others as well as this one does, and of the prior.
+    likely = highest * agreement - along_y[:, None] - along_x
+    y, x = np.unravel_index(likely.argmax(), likely.shape)
+    return np.array([NEAR[y] + _vertex(likely[:, x], y), NEAR[x] + _vertex(likely[y], x)])
 
 
-def _vertex(values: NDArray[np.float32], highest: np.intp) -> float:
+def _vertex(values: NDArray[np.floating], highest: np.intp) -> float:
     """Return how far the top of a parabola through the highest value and its neighbours is from it."""
     if not 0 < highest < len(values) - 1:
         return 0.0

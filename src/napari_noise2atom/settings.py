@@ -180,8 +180,9 @@ class NetworkSettings(_Group):
     """Neighbouring frames that s2c sees, an odd number, at most those of the movie; 1 as in the paper."""
     aligned: bool = False
     """Shift neighbouring frames by whole pixels, so that the sample does not drift; proposed where the movie drifts."""
-    steadied: bool = False
-    """Shift each neighbouring frame by its own jump, too; proposed where whole frames jump to and fro."""
+    jump_px: NonNegative = 0.0
+    """Standard deviation per axis of jumps which neighbouring frames are shifted by, too; proposed where whole frames jump
+    to and fro; 0 leaves them as they are [px]."""
     levelled: bool = False
     """Give neighbouring frames the same mean grey value; proposed where whole frames flicker."""
     channels: Annotated[int, Field(ge=4, multiple_of=4)] = 24

@@ -70,13 +70,13 @@ class FrameWindows:
         frames, times = [self._shown(frame) for frame in window], [frame.number - index for frame in window]
         if self._network.levelled:
             frames = _level(frames)
-        moved = self._network.aligned or self._network.steadied
+        moved = self._network.aligned or self._network.jump_px
         return self._aligned(frames, times) if moved else frames
 
     def _aligned(self, frames: list[NDArray[np.generic]], times: list[int]) -> list[NDArray[np.generic]]:
         places = np.outer(times, measure_drift(frames, times))
-        if self._network.steadied:
-            places = places + measure_jumps(frames, places)
+        if self._network.jump_px:
+            places = places + measure_jumps(frames, places, self._network.jump_px)
         return shift_back(frames, places - places[self._reach])
 
     def image_part(self, index: int) -> tuple[slice, slice]:

@@ -101,12 +101,12 @@ def test_a_movie_that_jumps_tells_the_same_and_is_steadied(simulated, jump_px):
     )
     (without, at_rest), (proposed, found) = (propose(each, PRESETS["compact"]) for each in (still, jumping))
     assert at_rest.jump_px < 0.25
-    assert not without.network.steadied
-    assert proposed.network.steadied
+    assert without.network.jump_px == 0
+    assert proposed.network.jump_px == found.jump_px
     assert found.jump_px == pytest.approx(jumps.std(), rel=0.25)
     assert found.step_px == pytest.approx(at_rest.step_px, abs=0.25)
     assert found.spot_variance_px2 == pytest.approx(at_rest.spot_variance_px2, rel=0.12)
-    assert not propose(jumping, PRESETS["paper"])[0].network.steadied
+    assert propose(jumping, PRESETS["paper"])[0].network.jump_px == 0
 
 
 @pytest.mark.parametrize(("column_atoms", "most"), [(1, 4), (3, 4), (7, 10)])

@@ -26,7 +26,7 @@ MEANING = {
     "column_atoms": ("atoms in the thickest columns", "", "scene.column_atoms, simulation.atoms_per_position"),
     "step_px": ("motion per frame and axis", "px", "scene.walk_px"),
     "drift_px": ("drift per frame", "px", "network.aligned"),
-    "jump_px": ("jumps of whole frames", "px", "network.steadied"),
+    "jump_px": ("jumps of whole frames", "px", "network.jump_px"),
     "background_e": ("electrons in a pixel between the atoms", "e", "scene.background_e"),
     "background_gradient": ("change of the background across the frame", "", "scene.background_gradient"),
     "background_texture": ("speckle of the background", "", "scene.background_texture"),
@@ -239,7 +239,7 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
     -------
     Settings
         The base with `simulation`, `scene` and `detector` of this movie, no more frames in than it has, aligned if it
-        drifts, steadied if they jump and levelled if they flicker, and crops no larger than its frames.
+        drifts, steadied if they jump, levelled if they flicker, and crops no larger than its frames.
     """
     detector = DetectorSettings(
         offset_counts=found.offset_counts,
@@ -270,9 +270,9 @@ def settings_from(found: Estimate, movie: Movie, base: Settings) -> Settings:
     # neighbours that are not there would be others seen twice, whose noise looks as lasting as an atom
     frames_in = min(base.network.frames_in, len(movie) - (len(movie) + 1) % 2)
     aligned = base.network.aligned or (frames_in > 1 and found.drift_px >= DRIFTING_PX)
-    steadied = base.network.steadied or (frames_in > 1 and found.jump_px >= JUMPING_PX)
+    jump_px = base.network.jump_px or (found.jump_px if frames_in > 1 and found.jump_px >= JUMPING_PX else 0.0)
     levelled = base.network.levelled or (frames_in > 1 and found.flicker >= FLICKERING)
-    view = {"frames_in": frames_in, "aligned": aligned, "steadied": steadied, "levelled": levelled}
+    view = {"frames_in": frames_in, "aligned": aligned, "jump_px": jump_px, "levelled": levelled}
     network = base.network.model_copy(update=view)
     return base.model_copy(update={"detector": detector, "scene": scene, "simulation": simulation, "network": network})
 

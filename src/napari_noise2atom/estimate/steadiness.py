@@ -37,7 +37,7 @@ def steady(runs: NDArray[np.float32]) -> tuple[NDArray[np.float32], float, float
     places = np.stack([np.outer(times, drift) for drift in drifts])
     drift_px, jump_px = float(np.linalg.norm(drifts, axis=1).mean()), _jumps(runs, places)
     if jump_px >= JUMPING_PX:
-        places = places + [measure_jumps(run, place) for run, place in zip(runs, places, strict=True)]
+        places = places + [measure_jumps(run, place, jump_px) for run, place in zip(runs, places, strict=True)]
     elif drift_px < DRIFTING_PX:
         return runs, drift_px, jump_px
     return np.stack([shift_back(run, place) for run, place in zip(runs, places, strict=True)]), drift_px, jump_px
@@ -51,7 +51,7 @@ def _jumps(runs: NDArray[np.float32], places: NDArray[np.float64]) -> float:
     """
     axis = 2 if runs.shape[2] > runs.shape[3] else 3
     one, other = (
-        [np.diff(measure_jumps(run, place, 0), axis=0) for run, place in zip(half, places, strict=True)]
+        [np.diff(measure_jumps(run, place), axis=0) for run, place in zip(half, places, strict=True)]
         for half in np.array_split(runs, 2, axis)
     )
     products = np.multiply(one, other) / 2
