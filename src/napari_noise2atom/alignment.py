@@ -31,6 +31,7 @@ HANN = 35 / 18
 """By which the noise of covariances at small displacements exceeds the mean, as frames fade to their edges."""
 CERTAIN_JUMP = 4.0
 """Least agreement of a frame with the others, in standard deviations of noise: noise alone hardly ever has it."""
+TINY = float(np.finfo(np.float32).tiny)
 ROUNDS = 2
 """In the second one, the others have been put in place themselves."""
 
@@ -109,7 +110,7 @@ class _Coarse(NamedTuple):
     """What frames show coarsely, as spectra."""
 
     spectra: NDArray[np.complex64]
-    """Shape (frames, y, x), of frequencies up to `COARSE`; along x those that are not negative."""
+    """Shape (frames, y, x), of frequencies up to `COARSE`, along x those that are not negative; the highest is 1."""
     band: NDArray[np.float32]
     """Shape (y, x), for products of two spectra."""
     noise: NDArray[np.float32]
@@ -121,6 +122,7 @@ class _Coarse(NamedTuple):
 
 def _coarse(frames: NDArray[np.float32]) -> _Coarse:
     spectra, band = _spectra(frames)
+    spectra /= max(float(np.abs(spectra).max()), TINY)
     y, x = fftfreq(frames.shape[1]), rfftfreq(frames.shape[2])
     rows, columns = np.abs(y) <= COARSE, x <= COARSE
     noise = np.square(np.abs(spectra[:, ~rows][:, :, columns])).mean(axis=1, keepdims=True)
@@ -135,7 +137,7 @@ def _agreement(view: _Coarse, places: NDArray[np.float64]) -> NDArray[np.float32
     products = np.conj(others) * aligned * both_signs
     covariances = (_waves(NEAR, view.y) @ products @ _waves(view.x, NEAR)).real
     variances = (np.square(np.abs(others)) * view.noise * both_signs).sum(axis=(1, 2), keepdims=True)
-    agreement: NDArray[np.float32] = covariances / (HANN * np.sqrt(variances))
+    agreement: NDArray[np.float32] = covariances / (HANN * np.sqrt(np.maximum(variances, TINY)))
     return agreement
 
 

@@ -181,8 +181,8 @@ class NetworkSettings(_Group):
     aligned: bool = False
     """Shift neighbouring frames by whole pixels, so that the sample does not drift; proposed where the movie drifts."""
     jump_px: NonNegative = 0.0
-    """Standard deviation per axis of jumps which neighbouring frames are shifted by, too; proposed where whole frames jump
-    to and fro; 0 leaves them as they are [px]."""
+    """Standard deviation per axis of jumps by which neighbouring frames are shifted, too, or 0; proposed where whole
+    frames jump to and fro [px]."""
     levelled: bool = False
     """Give neighbouring frames the same mean grey value; proposed where whole frames flicker."""
     channels: Annotated[int, Field(ge=4, multiple_of=4)] = 24
