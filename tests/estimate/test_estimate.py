@@ -91,6 +91,14 @@ def test_a_movie_that_drifts_is_aligned(simulated):
     assert propose(still, PRESETS["compact"].model_copy(update={"network": aligned}))[0].network.aligned
 
 
+def test_atoms_in_a_corner_of_a_large_frame_are_measured(simulated, movie, found):
+    frames = np.array(simulated(size_px=640, clusters=0, single_atoms=0, frames=len(movie)).noisy.data)
+    frames[:, 30:158, 470:598] = movie.data
+    large = estimate(Movie(frames))
+    for name in ("spot_variance_px2", "atom_peak_e", "gain_counts"):
+        assert getattr(large, name) == pytest.approx(getattr(found, name), rel=0.15), name
+
+
 @pytest.mark.parametrize("jump_px", [1.0, 2.0])
 def test_a_movie_that_jumps_tells_the_same_and_is_steadied(simulated, jump_px):
     whole = simulated(size_px=224, clusters=15, single_atoms=54)

@@ -1,8 +1,10 @@
 import dask.array as da
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from napari_noise2atom.estimate.sample import neighbour_mean, sample_runs
+from napari_noise2atom.metrics import find_atoms
 from napari_noise2atom.movie import Movie, is_bad_frame
 
 
@@ -26,6 +28,23 @@ def test_runs_are_consecutive_frames_from_all_over_the_movie(frames):
 def test_a_large_frame_is_sampled_in_its_middle():
     data = np.random.default_rng(0).random((2, 300, 400), dtype=np.float32)
     np.testing.assert_array_equal(sample_runs(Movie(data))[0], data[:, 22:278, 72:328])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_there_is_only_noise_the_middle_is_sampled(seed):
+    data = np.random.default_rng(seed).normal(size=(8, 512, 600)).astype(np.float32)
+    np.testing.assert_array_equal(sample_runs(Movie(data))[0], data[:, 128:384, 172:428])
+
+
+@pytest.mark.parametrize(("y", "x"), [(0, 0), (10, 550), (440, 300)])
+def test_a_large_frame_is_sampled_where_there_is_something_to_see(y, x):
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(8, 512, 640)).astype(np.float32)
+    spots = np.zeros((512, 640), np.float32)
+    spots[y : y + 72 : 9, x : x + 72 : 9] = 30
+    data += gaussian_filter(spots, 1.5)
+    shown = sample_runs(Movie(data))[0].mean(axis=0)
+    assert np.count_nonzero(find_atoms(gaussian_filter(shown, 1.5))[:, 2] > 0.5) >= 0.8 * 64
 
 
 def test_of_large_frames_fewer_are_sampled():

@@ -82,7 +82,7 @@ class Estimate:
     column_atoms: int
     """Atoms in the thickest columns, seen along the beam; 1 where hardly any atom lies behind another."""
     atoms_per_frame: float
-    """Spots in a frame of this movie's size: as many as make up its contrast."""
+    """Spots in a frame of this movie's size: as many as make up the contrast of the part that was measured."""
     step_px: float
     """Standard deviation per axis of the motion from one frame to the next, without drift and jumps that are undone."""
     drift_px: float

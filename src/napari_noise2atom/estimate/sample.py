@@ -1,10 +1,11 @@
 """A sample of the movie, small enough to be measured within seconds."""
 
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
 
 from napari_noise2atom.edges import fill_edges, image_part
 from napari_noise2atom.movie import Movie, is_bad_frame
@@ -16,12 +17,21 @@ RUNS = (4, 8)
 """At least and at most; in between, as many as make up `PIXELS`."""
 PIXELS = 2**21
 SIDE_PX = 256
+STEP_PX = 64
+"""Between windows of that side which are looked at."""
+FINE_PX, COARSE_PX = 3, 15
+"""Sides of the squares between whose means structure is looked for."""
+MORE = 2.0
+"""Times the structure in the middle that another window must have to be sampled instead."""
+CERTAIN = 5.0
+"""Standard deviations of noise that this must be above 0."""
 
 
 def sample_runs(movie: Movie) -> NDArray[np.float32]:
-    """Return runs of consecutive frames from all over the movie, at most 256×256 pixels from the middle of each.
+    """Return runs of consecutive frames from all over the movie, at most the same 256×256 pixels of each.
 
-    Bad frames are left out, so that a run may step over them. Runs of a short movie may overlap.
+    They are from the middle, unless there is far more to see elsewhere. Bad frames are left out, so that a run may step
+    over them. Runs of a short movie may overlap.
 
     Parameters
     ----------
@@ -48,8 +58,10 @@ def sample_runs(movie: Movie) -> NDArray[np.float32]:
     if length < 2:
         raise ValueError(f"{movie.name}: found fewer than two usable frames in a row; a movie has at least two")
     whole = [run for run in good if len(run) == length]
-    middle = _middle([frame for run in whole for frame in run])
-    return np.stack([np.stack([fill_edges(frame)[middle] for frame in run]) for run in whole])
+    part = _shown([frame for run in whole for frame in run])
+    filled = [[fill_edges(frame)[part] for frame in run] for run in whole]
+    window = _window(filled)
+    return np.stack([np.stack([frame[window] for frame in run]) for run in filled])
 
 
 def _good_frames(movie: Movie, start: int, most: int) -> list[NDArray[np.float32]]:
@@ -58,16 +70,46 @@ def _good_frames(movie: Movie, start: int, most: int) -> list[NDArray[np.float32
     return list(islice((frame.astype(np.float32) for frame in frames if not is_bad_frame(frame)), most))
 
 
-def _middle(frames: Sequence[NDArray[np.float32]]) -> tuple[slice, ...]:
-    """Return the rows and columns in the middle of what all frames show, or of the frames where that is little."""
-    middle = []
+def _shown(frames: Sequence[NDArray[np.float32]]) -> tuple[slice, ...]:
+    """Return the rows and columns that all frames show, or those of the frames where these are few."""
+    part = []
     for side, lines in zip(frames[0].shape, zip(*map(image_part, frames), strict=True), strict=True):
         start, stop = max(line.start for line in lines), min(line.stop for line in lines)
-        if stop - start < side / 2:
-            start, stop = 0, side
-        first = start + max(0, stop - start - SIDE_PX) // 2
-        middle.append(slice(first, min(first + SIDE_PX, stop)))
-    return tuple(middle)
+        part.append(slice(start, stop) if stop - start >= side / 2 else slice(0, side))
+    return tuple(part)
+
+
+def _window(runs: Sequence[Sequence[NDArray[np.float32]]]) -> tuple[slice, slice]:
+    """Return the rows and columns of the sample."""
+    size = runs[0][0].shape
+    sides = [min(side, SIDE_PX) for side in size]
+    middle = [(whole - side) // 2 for whole, side in zip(size, sides, strict=True)]
+    first = middle if list(size) == sides else _busiest(np.sum([*map(_structure, runs)], axis=0), sides, middle)
+    rows, columns = (slice(start, start + side) for start, side in zip(first, sides, strict=True))
+    return rows, columns
+
+
+def _structure(run: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return how much both halves of a run have in common at each place; noise has nothing in common."""
+    halves = [np.mean(run[start::2], axis=0) for start in (0, 1)]
+    one, other = (uniform_filter(half, FINE_PX) - uniform_filter(half, COARSE_PX) for half in halves)
+    common: NDArray[np.float32] = one * other
+    return common
+
+
+def _busiest(structure: NDArray[np.float32], sides: Sequence[int], middle: Sequence[int]) -> Sequence[int]:
+    """Return where the window with the most structure begins; the middle one if there is nearly as much, or none."""
+    until = np.pad(structure, ((1, 0), (1, 0))).cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
+
+    def within(y: int, x: int) -> float:
+        height, width = sides
+        return float(until[y + height, x + width] - until[y, x + width] - until[y + height, x] + until[y, x])
+
+    starts = (range(0, whole - side + 1, STEP_PX) for whole, side in zip(structure.shape, sides, strict=True))
+    best = max(product(*starts), key=lambda first: within(*first))
+    # As many pixels are independent of one another as there are fine squares.
+    chance = 1.4826 * float(np.median(np.abs(structure))) * FINE_PX * np.sqrt(np.prod(sides))
+    return best if within(*best) > max(MORE * within(*middle), CERTAIN * chance) else middle
 
 
 def neighbour_mean(runs: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
