@@ -38,8 +38,8 @@ Noise2Atom see the frames as they are.
 - **False** atoms per nm² and frame; on the movie with a wedge also in the thin half and in the thick half of the
   frame.
 - **Error** is the mean distance of paired atoms. What noise and overlap allow is the Cramér-Rao bound for atoms each of
-  which walks by itself (`benchmarks/quality_limits.py`). Where they move as one, in clusters or with the whole frame, as
-  in *A, jumping*, they tell of one another, and it is less.
+  which walks by itself (`benchmarks/quality_limits.py`). Where they move as one, in clusters or with the whole frame
+  (*A, jumping*), they tell of one another, and it is less.
 - **PSNR** after the best affine fit to the clean movie, SSIM to it. Noise2Atom's presets draw narrower spots than
   the movie's (`simulation.narrowing`), which costs several dB; a blur gives them back.
 - **CSS** is the agreement of neighbouring frames. It is good when it is near the truth's own, not when it is high:
