@@ -8,6 +8,7 @@ takes their names. So methods meet atoms and films that this package has not sim
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ from quality_movies import DETECTOR
 from scipy.ndimage import binary_dilation, gaussian_filter, gaussian_filter1d, shift
 
 from napari_noise2atom.io import write_movie
-from napari_noise2atom.metrics import load_truth
+from napari_noise2atom.metrics import Truth, load_truth
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.simulate.detector import record
 from napari_noise2atom.simulate.noisy import SimulatedMovie
@@ -36,15 +37,13 @@ SEEN_ATOMS = 1.6
 MARGIN_PX = 6
 ELSEWHERE_PX = 50, 60
 """From where the film below such atoms is taken."""
-FILTER_PX = 0.7
-"""Standard deviation of the filter through which frames went."""
-DOSE, OFFSET_E, LINES_E = 0.2, 0.3, 0.15
-"""By how much the dose and the offset of frames and the offset of lines differ where they flicker."""
-JUMP_PX, EDGE_PX = 1.0, 8
-"""Standard deviation per axis of the jumps of whole frames, and what is cut off at their edges, which come in sight."""
+EDGE_PX = 8
+"""What is cut off at the edges of frames that jump, as what is beyond them comes in sight."""
 
 Clean = NDArray[np.float32]
 Positions = NDArray[np.generic]
+Change = Callable[[Clean, Positions], tuple[Clean, Positions]]
+Recording = Callable[[Clean, np.random.Generator], NDArray[np.float32]]
 
 
 def main() -> None:
@@ -53,17 +52,36 @@ def main() -> None:
     parser.add_argument("--output", "-o", type=Path, required=True)
     options = parser.parse_args()
     truth = load_truth(options.folder / "truth.npz")
-    for number, (condition, change) in enumerate(CONDITIONS.items(), start=1):
-        clean, positions = change(np.asarray(truth.clean, np.float32), np.asarray(truth.positions))
-        rng = np.random.default_rng(number)
-        name = f"{options.folder.name}_{condition}"
-        noisy = RECORDED.get(condition, recorded)(clean, rng).round().astype(np.uint16)
-        movie = Movie(noisy, truth.pixel_size_nm, 1 / FRAMES_PER_S, name=name)
+    for number, (title, condition) in enumerate(CONDITIONS.items(), start=1):
+        name = f"{options.folder.name}_{title}"
+        simulated = condition.of(truth, np.random.default_rng(number), name)
         place = options.output / name
         place.mkdir(parents=True, exist_ok=True)
-        write_movie(movie, place / "noisy.tif")
-        SimulatedMovie(movie, clean, positions).save_truth(place / "truth.npz")
-        print(f"{place}: {clean.mean():.3f} electrons per pixel")
+        write_movie(simulated.noisy, place / "noisy.tif")
+        simulated.save_truth(place / "truth.npz")
+        print(f"{place}: {simulated.clean.mean():.3f} electrons per pixel")
+
+
+def as_it_is(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
+    return clean, positions
+
+
+def recorded(clean: Clean, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return frames as they come from the detector."""
+    return np.stack([record(frame, DETECTOR, rng) for frame in clean])
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is recorded, how, and what is done with the frames afterwards."""
+
+    change: Change = as_it_is
+    record: Recording = recorded
+
+    def of(self, truth: Truth, rng: np.random.Generator, name: str) -> SimulatedMovie:
+        clean, positions = self.change(np.asarray(truth.clean, np.float32), np.asarray(truth.positions))
+        noisy = self.record(clean, rng).round().astype(np.uint16)
+        return SimulatedMovie(Movie(noisy, truth.pixel_size_nm, 1 / FRAMES_PER_S, name=name), clean, positions)
 
 
 def wedge(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
@@ -99,42 +117,57 @@ def crystal(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
     return clean + np.float32(FRINGES) * lattice * film_of(clean), positions
 
 
-def jumping(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
-    """Let whole frames jump to and fro, and atoms with them."""
-    jumps = np.random.default_rng(0).normal(0, JUMP_PX, (len(clean), 2))
-    frames = np.stack([_shifted(frame, jump, 3) for frame, jump in zip(clean, jumps, strict=True)])
-    view = slice(EDGE_PX, -EDGE_PX)
-    return np.maximum(frames[:, view, view], 0), positions + jumps[:, None] - EDGE_PX
+def jumping(by_px: float) -> Change:
+    """Let whole frames jump to and fro, and atoms with them; by_px is the standard deviation along an axis."""
+
+    def change(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
+        return moved(np.random.default_rng(0).normal(0, by_px, (len(clean), 2)), EDGE_PX)(clean, positions)
+
+    return change
 
 
-def at_dose(share: float) -> Callable[[Clean, Positions], tuple[Clean, Positions]]:
-    """Return what changes the dose."""
+def moved(places: NDArray[np.float64], edge_px: int) -> Change:
+    """Shift each frame with its atoms to a place of its own, and cut the edges off."""
+
+    def change(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
+        frames = np.stack([_shifted(frame, place, 3) for frame, place in zip(clean, places, strict=True)])
+        view = slice(edge_px, -edge_px)
+        return np.maximum(frames[:, view, view], 0), positions + places[:, None] - edge_px
+
+    return change
+
+
+def at_dose(share: float) -> Change:
+    """Change the dose."""
     return lambda clean, positions: (np.float32(share) * clean, positions)
 
 
-def recorded(clean: Clean, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return frames as they come from the detector."""
-    return np.stack([record(frame, DETECTOR, rng) for frame in clean])
+def filtered(by_px: float) -> Recording:
+    """Let frames go through a Gaussian filter afterwards."""
+    return lambda clean, rng: gaussian_filter(recorded(clean, rng), (0, by_px, by_px))
 
 
-def filtered(clean: Clean, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return frames that went through a Gaussian filter afterwards."""
-    return gaussian_filter(recorded(clean, rng), (0, FILTER_PX, FILTER_PX))
+def registered(order: Literal[1, 3]) -> Recording:
+    """Let frames jump by parts of a pixel, and shift them back, interpolating with splines of an order."""
+
+    def record(clean: Clean, rng: np.random.Generator) -> NDArray[np.float32]:
+        jumps = rng.uniform(-0.5, 0.5, (len(clean), 2))
+        jumping = np.stack([_shifted(frame, jump, 3) for frame, jump in zip(clean, jumps, strict=True)])
+        noisy = recorded(np.maximum(jumping, 0), rng)
+        return np.stack([_shifted(frame, -jump, order) for frame, jump in zip(noisy, jumps, strict=True)])
+
+    return record
 
 
-def registered(clean: Clean, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return frames that jumped by parts of a pixel, and were shifted back with linear interpolation."""
-    jumps = rng.uniform(-0.5, 0.5, (len(clean), 2))
-    jumping = np.stack([_shifted(frame, jump, 3) for frame, jump in zip(clean, jumps, strict=True)])
-    noisy = recorded(np.maximum(jumping, 0), rng)
-    return np.stack([_shifted(frame, -jump, 1) for frame, jump in zip(noisy, jumps, strict=True)])
+def flickering(dose: float = 0.0, offset_e: float = 0.0, lines_e: float = 0.0) -> Recording:
+    """Let the dose and the offset of frames jump, and lines have noise of their own."""
 
+    def record(clean: Clean, rng: np.random.Generator) -> NDArray[np.float32]:
+        doses = np.maximum(1 + dose * rng.standard_normal((len(clean), 1, 1)), 0).astype(np.float32)
+        frames, lines = rng.standard_normal((len(clean), 1, 1)), rng.standard_normal((*clean.shape[:2], 1))
+        return recorded(doses * clean, rng) + DETECTOR.gain_counts * (offset_e * frames + lines_e * lines)
 
-def flickering(clean: Clean, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return frames whose dose and offset jump, and lines that have noise of their own."""
-    dose = np.maximum(1 + DOSE * rng.standard_normal((len(clean), 1, 1)), 0).astype(np.float32)
-    frames, lines = rng.standard_normal((len(clean), 1, 1)), rng.standard_normal((*clean.shape[:2], 1))
-    return recorded(dose * clean, rng) + DETECTOR.gain_counts * (OFFSET_E * frames + LINES_E * lines)
+    return record
 
 
 def _shifted(frame: NDArray[np.float32], by: NDArray[np.float64], order: Literal[1, 3]) -> NDArray[np.float32]:
@@ -142,21 +175,18 @@ def _shifted(frame: NDArray[np.float32], by: NDArray[np.float64], order: Literal
 
 
 CONDITIONS = {
-    "wedge": wedge,
-    "fast": fast,
-    "low_dose": at_dose(0.4),
-    "high_dose": at_dose(5.0),
-    "astigmatic": astigmatic,
-    "crystal": crystal,
-    "filtered": at_dose(1.0),
-    "registered": at_dose(1.0),
-    "flickering": at_dose(1.0),
-    "jumping": jumping,
+    "wedge": Condition(wedge),
+    "fast": Condition(fast),
+    "low_dose": Condition(at_dose(0.4)),
+    "high_dose": Condition(at_dose(5.0)),
+    "astigmatic": Condition(astigmatic),
+    "crystal": Condition(crystal),
+    "filtered": Condition(record=filtered(0.7)),
+    "registered": Condition(record=registered(1)),
+    "flickering": Condition(record=flickering(dose=0.2, offset_e=0.3, lines_e=0.15)),
+    "jumping": Condition(jumping(1.0)),
 }
-"""By the end of the folder's name: what is recorded."""
-
-RECORDED = {"filtered": filtered, "registered": registered, "flickering": flickering}
-"""By the same: how it is recorded, and what is done with it afterwards."""
+"""By the end of the folder's name."""
 
 
 if __name__ == "__main__":

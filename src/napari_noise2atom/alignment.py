@@ -29,8 +29,6 @@ COARSE = 0.3
 """Frequencies above it hold noise [1/binned px]; the low-pass leaves nothing of them."""
 HANN = 35 / 18
 """By which the noise of covariances at small displacements exceeds the mean, as frames fade to their edges."""
-CERTAIN_JUMP = 4.0
-"""Least agreement of a frame with the others, in standard deviations of noise: noise alone hardly ever has it."""
 TINY = float(np.finfo(np.float32).tiny)
 ROUNDS = 2
 """In the second one, the others have been put in place themselves."""
@@ -86,8 +84,7 @@ def measure_jumps(
         Where drift has taken the sample, along y and x [px].
     expected_px : float
         Standard deviation of jumps along each axis: the less a frame agrees with the others, the more weight this has
-        against what noise tells, and a frame that may be noise alone stays where it is. If it is infinite, frames are
-        put wherever they agree best.
+        against what noise tells. If it is infinite, frames are put wherever they agree best.
 
     Returns
     -------
@@ -149,12 +146,9 @@ def _waves(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.c
 
 def _likeliest(agreement: NDArray[np.float32], jump: NDArray[np.float64], expected_px: float) -> NDArray[np.float64]:
     """Return how much farther than so far a frame has jumped, to parts of a pixel."""
-    highest = float(agreement.max())
-    if highest <= CERTAIN_JUMP and np.isfinite(expected_px):
-        return np.zeros(2)
     along_y, along_x = (np.square((NEAR + so_far) / expected_px) / 2 for so_far in jump)
     # Logarithms of the likelihood, of a frame that agrees with the others as well as this one does, and of the prior.
-    likely = highest * agreement - along_y[:, None] - along_x
+    likely = agreement.max() * agreement - along_y[:, None] - along_x
     y, x = np.unravel_index(likely.argmax(), likely.shape)
     return np.array([NEAR[y] + _vertex(likely[:, x], y), NEAR[x] + _vertex(likely[y], x)])
 

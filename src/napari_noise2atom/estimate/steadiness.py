@@ -11,6 +11,8 @@ DRIFTING_PX = 0.35
 """Mean drift per frame from which on it is undone; atoms that move by themselves seem to drift by up to 0.26."""
 JUMPING_PX = 0.5
 """Standard deviation per axis of jumps from which on they are undone."""
+LIKELY_PX = 1.0
+"""Standard deviation that is expected where it is asked whether frames jump at all: noise then makes few large ones."""
 CERTAIN = 3.0
 """Standard errors by which jumps are more than chance."""
 
@@ -49,11 +51,19 @@ def _jumps(runs: NDArray[np.float32], places: NDArray[np.float64]) -> float:
     Atoms that move by themselves, and noise, differ between the halves. A slow motion cancels out in the differences
     of neighbouring frames; those of jumps have twice their variance.
     """
+    common = _in_common(runs, places, LIKELY_PX)
+    chance = common.std() / np.sqrt(common.size)
+    if common.mean() <= CERTAIN * chance:
+        return 0.0
+    return float(np.sqrt(max(_in_common(runs, places, np.inf).mean(), 0)))
+
+
+def _in_common(runs: NDArray[np.float32], places: NDArray[np.float64], expected_px: float) -> NDArray[np.float64]:
+    """Return products of how both halves of each frame jump, whose mean is the variance of jumps."""
     axis = 2 if runs.shape[2] > runs.shape[3] else 3
     one, other = (
-        [np.diff(measure_jumps(run, place), axis=0) for run, place in zip(half, places, strict=True)]
+        [np.diff(measure_jumps(run, place, expected_px), axis=0) for run, place in zip(half, places, strict=True)]
         for half in np.array_split(runs, 2, axis)
     )
-    products = np.multiply(one, other) / 2
-    chance = products.std() / np.sqrt(products.size)
-    return float(np.sqrt(products.mean())) if products.mean() > CERTAIN * chance else 0.0
+    products: NDArray[np.float64] = np.multiply(one, other) / 2
+    return products
