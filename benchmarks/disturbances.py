@@ -32,6 +32,7 @@ from record_anew import (
     registered,
 )
 from scipy.ndimage import uniform_filter1d
+from scipy.special import expit
 
 from napari_noise2atom.baselines.noise2atom import apply, train_to_end
 from napari_noise2atom.cli.overrides import override
@@ -61,6 +62,8 @@ VIEW_EDGE_PX, SPEED_PX = 16, 1.2
 """Margin within which a view goes to and fro along each axis, and how fast, per frame."""
 STAGE_PX, STAGE_FRAMES = 6, 6
 """How far from the middle, along each axis, a stage stays for so many frames, here and there in turn."""
+EDGE_WAVE_PX, EDGE_PERIOD_PX, EDGE_BLUR_PX = 6, 20, 1.5
+"""How the edge of a sample that ends winds, and how sharp it is."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,18 @@ def more_film(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
     return clean + np.float32(FILM_E), positions
 
 
+def half_empty(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
+    """Let the sample end in the middle of the frame, at a wavy edge."""
+
+    def edge(y: NDArray[np.generic]) -> NDArray[np.float64]:
+        return clean.shape[2] / 2 + EDGE_WAVE_PX * np.sin(y / EDGE_PERIOD_PX)
+
+    y, x = np.indices(clean.shape[1:])
+    there = positions[..., 1] < edge(positions[..., 0])
+    share = expit((edge(y) - x) / EDGE_BLUR_PX).astype(np.float32)
+    return clean * share, np.where(there[..., None], positions, np.nan)
+
+
 def half_the_dose_at_last(clean: Clean, positions: Positions) -> tuple[Clean, Positions]:
     return clean * np.linspace(1, 0.5, len(clean), dtype=np.float32)[:, None, None], positions
 
@@ -183,6 +198,8 @@ DISTURBANCES = {
     "registered, cubic interpolation": Disturbance(Condition(record=registered(3))),
     "a running mean of three frames": Disturbance(Condition(record=running_mean)),
     "each frame twice": Disturbance(Condition(record=each_twice)),
+    "a sample that ends in the middle": Disturbance(Condition(half_empty)),
+    "0.9 e more film, and the same": Disturbance(Condition(both(more_film, half_empty))),
     "oval atoms": Disturbance(Condition(astigmatic)),
 }
 

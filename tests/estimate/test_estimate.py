@@ -99,6 +99,13 @@ def test_atoms_in_a_corner_of_a_large_frame_are_measured(simulated, movie, found
         assert getattr(large, name) == pytest.approx(getattr(found, name), rel=0.15), name
 
 
+def test_atoms_beside_vacuum_are_measured_as_those_of_a_whole_film(simulated, half_empty):
+    whole = simulated(size_px=192, clusters=10, single_atoms=30, background_e=0.6, walk_px=0.35)
+    half, all_of_it = estimate(half_empty(whole, 0.5)), estimate(whole.noisy)
+    for name in ("spot_variance_px2", "atom_peak_e", "background_e", "atoms_per_frame"):
+        assert getattr(half, name) == pytest.approx(getattr(all_of_it, name), rel=0.35), name
+
+
 @pytest.mark.parametrize("jump_px", [1.0, 2.0])
 def test_a_movie_that_jumps_tells_the_same_and_is_steadied(simulated, jump_px):
     whole = simulated(size_px=224, clusters=15, single_atoms=54)

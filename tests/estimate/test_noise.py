@@ -29,6 +29,14 @@ def test_offset_slope_and_afterglow_are_found(simulated, afterglow, pulse_shape,
     assert noise.afterglow == pytest.approx(afterglow, abs=0.02)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_gain_is_found_where_part_of_the_frame_is_empty(simulated, half_empty, share, seed):
+    noise = measure_noise(sample_runs(half_empty(simulated(seed=seed), share)))
+    assert noise.gain_counts == pytest.approx(GAIN, rel=0.35)
+    assert noise.offset_counts == pytest.approx(OFFSET, abs=0.1 * GAIN)
+
+
 @pytest.mark.parametrize("read_noise_counts", [300, 600])
 def test_read_out_noise_is_found_where_it_dominates(simulated, read_noise_counts):
     movie = simulated(offset_counts=3000, pulse_shape=4, read_noise_counts=read_noise_counts).noisy

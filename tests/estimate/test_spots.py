@@ -14,7 +14,8 @@ APART, CROWDED = 5.8, 4.0
 
 
 def measured(result: SimulatedMovie) -> Spots:
-    return measure_spots(undo_afterglow(sample_runs(result.noisy), AFTERGLOW))
+    runs = undo_afterglow(sample_runs(result.noisy), AFTERGLOW)
+    return measure_spots(runs, np.ones(runs.shape[2:], bool))
 
 
 def clusters(simulated, variance_px2: float, bond_sigmas: float, seed: int) -> SimulatedMovie:

@@ -11,6 +11,7 @@ from napari_noise2atom.spikes import take_out_spikes
 
 from .background import measure_background
 from .blur import measure_blur
+from .film import find_film
 from .levels import FLICKERING, level_frames, level_lines, measure_flicker
 from .noise import measure_noise, recorded_range, shared_noise, undo_afterglow
 from .sample import sample_runs
@@ -82,7 +83,7 @@ class Estimate:
     column_atoms: int
     """Atoms in the thickest columns, seen along the beam; 1 where hardly any atom lies behind another."""
     atoms_per_frame: float
-    """Spots in a frame of this movie's size: as many as make up the contrast of the part that was measured."""
+    """Spots in a frame of this movie's size, if all of it were like the part that was measured."""
     step_px: float
     """Standard deviation per axis of the motion from one frame to the next, without drift and jumps that are undone."""
     drift_px: float
@@ -158,8 +159,9 @@ def estimate(movie: Movie) -> Estimate:
     noise = measure_noise(runs)
     restored, drift_px, jump_px = steady(undo_afterglow(runs, noise.afterglow))
     floor, saturation = recorded_range(recorded)
-    spots = measure_spots(restored)
-    background = measure_background(restored, spots.variance_px2)
+    film = find_film(restored, noise.offset_counts)
+    spots = measure_spots(restored, film)
+    background = measure_background(restored, spots.variance_px2, film)
     level = max(background.level_counts - noise.offset_counts, 1e-3 * noise.gain_counts)
     return Estimate(
         offset_counts=noise.offset_counts,
@@ -184,7 +186,7 @@ def estimate(movie: Movie) -> Estimate:
         spikes_per_frame=_count_spikes(sampled, recorded) * movie.shape[1] * movie.shape[2],
         shared_noise=shared_noise(runs),
         certain=spots.certain,
-        dark=spot_skewness(restored, spots.variance_px2) < DARK,
+        dark=spot_skewness(restored, spots.variance_px2, film) < DARK,
         blur_known=blur.known,
     )
 

@@ -27,8 +27,8 @@ class Background:
     """Standard deviation of the film's speckle."""
 
 
-def measure_background(runs: NDArray[np.float32], smoothing_px2: float) -> Background:
-    """Fit a plane to the movie's mean, leaving out whatever stands above it.
+def measure_background(runs: NDArray[np.float32], smoothing_px2: float, film: NDArray[np.bool_]) -> Background:
+    """Fit a plane to the movie's mean on the film, leaving out whatever stands above it.
 
     Parameters
     ----------
@@ -36,6 +36,8 @@ def measure_background(runs: NDArray[np.float32], smoothing_px2: float) -> Backg
         Grey values.
     smoothing_px2 : float
         Variance of the Gaussian that takes away the noise left in the mean [px²].
+    film : array, shape (y, x)
+        Where there is film, as from `find_film`.
 
     Returns
     -------
@@ -43,8 +45,8 @@ def measure_background(runs: NDArray[np.float32], smoothing_px2: float) -> Backg
     """
     image = gaussian_filter(runs.mean(axis=(0, 1), dtype=np.float64), float(np.sqrt(smoothing_px2)))
     y, x = np.meshgrid(*(np.linspace(-0.5, 0.5, n) for n in image.shape), indexing="ij")
-    terms = np.stack([np.ones(image.size), y.ravel(), x.ravel()], axis=1)
-    values = image.ravel()
+    terms = np.stack([np.ones(image.shape), y, x], axis=-1)[film]
+    values = image[film]
     kept = values <= np.quantile(values, 0.5)
     for _ in range(ROUNDS):
         plane = np.linalg.lstsq(terms[kept], values[kept], rcond=None)[0]

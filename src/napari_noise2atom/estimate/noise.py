@@ -25,6 +25,10 @@ SLACK = 1.3
 ASSUMED_PULSE_SHAPE = 4.0
 """Where there is no afterglow that tells shot noise from read-out noise."""
 LEAST_AFTERGLOW = 0.08
+DIM_SHARE = 0.15
+"""Of all shot noise, what the dim half of the bins has at least, where no part of the frame is empty."""
+LIT = 0.25
+"""Shot noise, relative to that of the brightest bin, from which on a bin is not empty then."""
 MOST_ABOVE_OFFSET = 2.0
 """Mean level above the offset, in spreads of the grey values, beyond which shot noise and constant noise are alike."""
 SHOT_SHARE = 0.01
@@ -70,7 +74,7 @@ def measure_noise(runs: NDArray[np.float32]) -> Noise:
     if afterglow >= LEAST_AFTERGLOW:
         read = max(float(covariance[0]) - shot, 0.0)
         shot_by_bin = np.maximum(variance - read, 1e-3 * variance)
-        dim = slice(0, (len(mean) + 1) // 2)  # atoms in motion would add a third cumulant of their own
+        dim = _dim_bins(shot_by_bin)
         by_third = float(third[dim].sum() / shot_by_bin[dim].sum()) * f2 / f3
         # whatever the pulse heights, by_third / 2 ≤ by_variance ≤ by_third
         if by_third > 0:
@@ -85,6 +89,15 @@ def measure_noise(runs: NDArray[np.float32]) -> Noise:
     if above_offset > MOST_ABOVE_OFFSET * spread:
         return _read_out_noise_alone(mean, variance, spread, afterglow)
     return Noise(float(mean.mean()) - above_offset, gain, 1 / (by_variance / gain - 1), afterglow, float(np.sqrt(read)))
+
+
+def _dim_bins(shot_by_bin: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Choose the dim half, as atoms in motion have a third cumulant of their own; of bins with film, if need be."""
+    dim = np.arange((len(shot_by_bin) + 1) // 2)
+    if shot_by_bin[dim].sum() >= DIM_SHARE * shot_by_bin.sum():
+        return dim
+    lit = np.flatnonzero(shot_by_bin >= LIT * shot_by_bin.max())
+    return lit[: (len(lit) + 1) // 2]
 
 
 def _read_out_noise_alone(

@@ -92,24 +92,26 @@ class _Peaks:
     reliable: bool
 
 
-def measure_spots(runs: NDArray[np.float32]) -> Spots:
+def measure_spots(runs: NDArray[np.float32], film: NDArray[np.bool_]) -> Spots:
     """Measure the spots of a movie.
 
     Parameters
     ----------
     runs : array, shape (runs, frames, y, x)
         Grey values without afterglow.
+    film : array, shape (y, x)
+        Where spots are looked for, as from `find_film`.
 
     Returns
     -------
     Spots
     """
-    search, found = _width(runs)
+    search, found = _width(runs, film)
     variance = GUESSED_VARIANCE_PX2 if found is None else found
-    step, energy = _step_and_energy(Blobs(_flat(runs)).response(variance).reshape(runs.shape), variance)
+    step, energy = _step_and_energy(Blobs(_flat(runs)).response(variance).reshape(runs.shape)[..., film], variance)
     fast = step >= FAST * np.sqrt(variance)
     if fast:
-        search = _by_rows(runs)
+        search = _by_rows(runs, film)
     found_by = {scale: search.peaks(scale) for scale in (wider * variance for wider in search.counted)}
     scale, peaks = max(found_by.items(), key=lambda item: item[1].present)
     density = LEAST_DENSITY / variance
@@ -121,9 +123,9 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
         peak = float(bright.mean()) * (scale + variance) ** 2 / (2 * scale * variance)
         if found is not None:
             # contrast tells spots that hide behind others; the film's own speckle adds to it, hence the bound
-            counted = peaks.present / runs.size
+            counted = peaks.present / (len(_flat(runs)) * film.sum())
             density = float(np.clip(energy / peak**2, counted, max(MOST_HIDDEN * counted, density)))
-        heights = (search if fast else _by_neighbours(runs, CLEAR_REACH)).clear_heights(scale)
+        heights = (search if fast else _by_neighbours(runs, film, CLEAR_REACH)).clear_heights(scale)
         single, thickest = single_and_thickest(heights / bright.mean())
     return Spots(
         variance_px2=variance,
@@ -135,7 +137,7 @@ def measure_spots(runs: NDArray[np.float32]) -> Spots:
     )
 
 
-def spot_skewness(runs: NDArray[np.float32], variance_px2: float) -> float:
+def spot_skewness(runs: NDArray[np.float32], variance_px2: float, film: NDArray[np.bool_]) -> float:
     """Return the skewness of the response to spots in means of neighbouring frames.
 
     Parameters
@@ -144,6 +146,8 @@ def spot_skewness(runs: NDArray[np.float32], variance_px2: float) -> float:
         Grey values without afterglow.
     variance_px2 : float
         Variance of the spots [px²].
+    film : array, shape (y, x)
+        Where there are spots, as from `find_film`.
 
     Returns
     -------
@@ -152,8 +156,9 @@ def spot_skewness(runs: NDArray[np.float32], variance_px2: float) -> float:
     """
     margin = int(np.ceil(3 * np.sqrt(variance_px2))) + 1
     response = Blobs(_flat(neighbour_mean(runs, CLEAR_REACH))).response(variance_px2)
-    inner = response[:, margin:-margin, margin:-margin]
-    return float(skew(inner if inner.size else response, axis=None))
+    inner = np.zeros_like(film)
+    inner[margin:-margin, margin:-margin] = film[margin:-margin, margin:-margin]
+    return float(skew(response[:, inner] if inner.any() else response, axis=None))
 
 
 def _flat(runs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -178,6 +183,8 @@ class _Search:
 
     frames: Blobs
     guide: Blobs
+    film: NDArray[np.bool_]
+    """Where they are looked for."""
     confirmed: float
     """Least share of the guide's response that the frames show; noise alone has 0, spots without noise 1."""
     counted: tuple[float, ...]
@@ -186,8 +193,9 @@ class _Search:
     def peaks(self, scale_px2: float) -> _Peaks:
         """Return maxima of the guide that the frame itself confirms, as many as share one height with it."""
         guide = self.guide.response(scale_px2)
-        noise = 1.4826 * np.median(np.abs(guide - np.median(guide)))
-        index, found = maxima(guide, scale_px2, 3 * noise)
+        there = guide[:, self.film]
+        noise = 1.4826 * np.median(np.abs(there - np.median(there)))
+        index, found = self._maxima(guide, scale_px2, 3 * noise)
         seen = self.frames.response(scale_px2)[tuple(index.T)]
         confirmed = np.flatnonzero(np.cumsum(seen) >= self.confirmed * np.cumsum(found))
         number = int(confirmed[-1]) + 1 if len(confirmed) else 0
@@ -197,26 +205,33 @@ class _Search:
     def clear_heights(self, scale_px2: float) -> NDArray[np.float32]:
         """Return the frame's response at maxima of the guide that no noise could be, in the order of the guide's."""
         guide = self.guide.response(scale_px2)
-        noise = float(sigmaclip(guide, 3, 3).clipped.std())  # a crystal may fill a large part of the frame
-        index, _ = maxima(guide, scale_px2, CLEAR * noise)
+        noise = float(sigmaclip(guide[:, self.film], 3, 3).clipped.std())  # a crystal may fill a large part of it
+        index, _ = self._maxima(guide, scale_px2, CLEAR * noise)
         seen: NDArray[np.float32] = self.frames.response(scale_px2)[tuple(index.T)]
         return seen
 
+    def _maxima(
+        self, guide: NDArray[np.float32], scale_px2: float, least: float
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        index, height = maxima(guide, scale_px2, least)
+        there = self.film[index[:, 1], index[:, 2]]
+        return index[there], height[there]
 
-def _by_neighbours(runs: NDArray[np.float32], reach: int) -> _Search:
+
+def _by_neighbours(runs: NDArray[np.float32], film: NDArray[np.bool_], reach: int) -> _Search:
     frames, guide = Blobs(_flat(runs)), Blobs(_flat(neighbour_mean(runs, reach)))
-    return _Search(frames, guide, confirmed=0.55, counted=(1.0, 1.4, 2.0))
+    return _Search(frames, guide, film, confirmed=0.55, counted=(1.0, 1.4, 2.0))
 
 
-def _by_rows(runs: NDArray[np.float32]) -> _Search:
+def _by_rows(runs: NDArray[np.float32], film: NDArray[np.bool_]) -> _Search:
     """Take every other row as a guide to the others; half the rows hold more noise, to which narrow filters cling."""
     frames, guide = (Blobs(_from_rows(_flat(runs), first)) for first in (1, 0))
-    return _Search(frames, guide, confirmed=0.4, counted=(2.0,))
+    return _Search(frames, guide, film, confirmed=0.4, counted=(2.0,))
 
 
-def _width(runs: NDArray[np.float32]) -> tuple[_Search, float | None]:
+def _width(runs: NDArray[np.float32], film: NDArray[np.bool_]) -> tuple[_Search, float | None]:
     """Return the search that sees the spots best, and their variance, None if no search sees enough of them."""
-    search = _by_neighbours(runs, REACHES[0])
+    search = _by_neighbours(runs, film, REACHES[0])
     measured = _measured(search, _flat(runs))
     scale, variance, number = measured.T
     narrow = scale <= WIDEST * variance
@@ -228,7 +243,7 @@ def _width(runs: NDArray[np.float32]) -> tuple[_Search, float | None]:
             return search, known
     # Weak spots show in more frames, fast ones within theirs, and both only to filters that are broader than they are.
     # Such filters take neighbours for one spot, the more the broader they are: the narrowest measure is the best.
-    others = [*(_by_neighbours(runs, reach) for reach in REACHES[1:]), _by_rows(runs)]
+    others = [*(_by_neighbours(runs, film, reach) for reach in REACHES[1:]), _by_rows(runs, film)]
     narrowest_of = [(_narrowest(measured), search), *((_narrowest(_measured(s, _flat(runs))), s) for s in others)]
     variance, other = min(narrowest_of, key=lambda item: item[0])
     if known <= ENVELOPE * variance:
@@ -319,6 +334,8 @@ def _background(mean: NDArray[np.float32], distance: NDArray[np.float64], sigma_
 
 def _step_and_energy(response: NDArray[np.float32], variance_px2: float) -> tuple[float, float]:
     """Measure motion, and density × squared height, by how the covariance of blob responses falls with time.
+
+    Responses have the shape (runs, frames, pixels).
 
     Responses to spots of height h and density n have the covariance 16π n h² v⁴ V^-3 at lag zero, with V = 4v without
     motion; each random step of variance D per axis adds D to V. One frame's noise is not in another one, so lag zero
