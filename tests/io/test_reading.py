@@ -105,6 +105,22 @@ def test_folder_of_frames(tmp_path: Path, ending: str, compression: str | None) 
     assert movie.pixel_size_nm == (pytest.approx(0.05) if ending == "tif" else None)
 
 
+@pytest.mark.parametrize(("first", "other"), [("uint8", "uint16"), ("uint16", "float32"), ("uint16", "int16")])
+def test_folder_of_frames_of_several_types(tmp_path: Path, stack: np.ndarray, first: str, other: str) -> None:
+    for i, dtype in enumerate([first, first, other]):
+        np.save(tmp_path / f"{i}.npy", stack[i].astype(dtype))
+    movie = read_movie(tmp_path)
+    np.testing.assert_array_equal(movie.frame(1), stack[1])
+    with pytest.raises(MovieFileError, match=f"frame 2 is {other}, the first is {first}; convert them to one type"):
+        movie.frame(2)
+
+
+def test_folder_of_frames_that_fit_into_the_type_of_the_first(tmp_path: Path, stack: np.ndarray) -> None:
+    for i, dtype in enumerate(["float32", "uint16", ">u2", "uint8"]):
+        np.save(tmp_path / f"{i}.npy", stack[i].astype(dtype))
+    np.testing.assert_array_equal(read_movie(tmp_path).data, stack[:4])
+
+
 def test_folders_that_are_no_movie(tmp_path: Path, stack: np.ndarray) -> None:
     with pytest.raises(MovieFileError, match="no frames in this folder"):
         read_movie(tmp_path)

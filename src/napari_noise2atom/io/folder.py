@@ -42,7 +42,8 @@ def find_frames(path: Path) -> list[Path]:
 def read_folder(path: Path) -> Movie:
     """Read a folder of TIFF, PNG or NumPy files as a movie, each file a frame.
 
-    Frames are opened when they are needed; a frame of another size than the first raises then.
+    Frames are opened when they are needed; a frame of another size than the first, or of a type with
+    more values, raises then.
 
     Raises
     ------

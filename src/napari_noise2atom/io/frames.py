@@ -111,6 +111,12 @@ class _Frames:
             raise MovieFileError(
                 f"{self.name}: frame {index} cannot be read ({reason(error)}); copy the file again from its source"
             ) from error
+        # what does not fit would wrap around or lose its decimals, and nobody would know
+        if not np.can_cast(image.dtype, self.dtype, "safe"):
+            raise MovieFileError(
+                f"{self.name}: frame {index} is {image.dtype.name}, the first is {self.dtype.name}; convert them to "
+                "one type"
+            )
         return image.astype(self.dtype, copy=False)
 
 
