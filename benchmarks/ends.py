@@ -21,8 +21,8 @@ from napari_noise2atom.inference import denoise_frames
 from napari_noise2atom.metrics import Truth, detection_scores, find_atoms
 from napari_noise2atom.modelfile import TrainedModel
 from napari_noise2atom.movie import Movie
+from napari_noise2atom.normalisation import measure_normalisation
 from napari_noise2atom.settings import Settings, preset
-from napari_noise2atom.training.patches import measure_normalisation
 from napari_noise2atom.training.pretrained import load_pretrained
 from napari_noise2atom.trust import atom_threshold, null_movie
 

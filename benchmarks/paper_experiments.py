@@ -34,12 +34,12 @@ from napari_noise2atom.metrics import Truth, score_movie
 from napari_noise2atom.modelfile import load_model
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import LowPass
+from napari_noise2atom.normalisation import measure_normalisation
 from napari_noise2atom.settings import CompareSettings, MovieSettings, Settings, preset
 from napari_noise2atom.simulate.clean import simulate_clean
 from napari_noise2atom.simulate.noisy import simulate_movie
 from napari_noise2atom.training import train
 from napari_noise2atom.training.guards import find_failure
-from napari_noise2atom.training.patches import measure_normalisation
 from napari_noise2atom.training.probe import ProbeScores
 from napari_noise2atom.training.runfolder import RunFolder
 

@@ -17,9 +17,9 @@ import torch
 from plain_port import CRITIC_STEPS, PlainRecipe, clean_image
 from torch import Tensor, nn
 
-from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.networks import limited_threads
 from napari_noise2atom.networks.blocks import TransposedConv
+from napari_noise2atom.normalisation import Normalisation
 from napari_noise2atom.settings import CleanSettings, Settings, preset
 from napari_noise2atom.simulate.clean import simulate_clean
 from napari_noise2atom.training.draws import Draws

@@ -42,6 +42,7 @@ from napari_noise2atom.metrics import detection_scores
 from napari_noise2atom.modelfile import Normalisation, TrainedModel, load_model
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import build_s2c, limited_threads
+from napari_noise2atom.normalisation import measure_normalisation
 from napari_noise2atom.settings import CleanSettings, CompareSettings, PresetName, Settings, preset
 from napari_noise2atom.simulate.clean import simulate_clean
 from napari_noise2atom.simulate.noisy import simulate_movie
@@ -49,7 +50,7 @@ from napari_noise2atom.streaming import frames_at_once
 from napari_noise2atom.training import train
 from napari_noise2atom.training.learner import Learner
 from napari_noise2atom.training.parts import Team
-from napari_noise2atom.training.patches import Patches, measure_normalisation
+from napari_noise2atom.training.patches import Patches
 from napari_noise2atom.training.sampling import sample_frames
 
 Row = Callable[[Bench], list[Result]]

@@ -26,6 +26,7 @@ LAYERS = {
     "windows": 1,
     "networks": 2,
     "modelfile": 2,
+    "normalisation": 2,
     "training": 3,
     "inference": 3,
     "browsing": 3,
@@ -40,7 +41,7 @@ LAYERS = {
     "widgets": 5,
 }
 MAY_IMPORT = {
-    "torch": {"networks", "modelfile", "training", "inference", "baselines"},
+    "torch": {"networks", "normalisation", "modelfile", "training", "inference", "baselines"},
     "safetensors": {"modelfile"},
     "typer": {"cli"},
     "rich": {"cli"},

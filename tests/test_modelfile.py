@@ -8,14 +8,15 @@ import safetensors.torch
 import torch
 
 from napari_noise2atom.modelfile import (
-    Normalisation,
     TrainedModel,
     load_model,
     load_tensors,
     save_model,
     save_tensors,
 )
+from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import build_s2c
+from napari_noise2atom.normalisation import Normalisation, measure_normalisation
 from napari_noise2atom.settings import NetworkSettings, Settings
 
 SETTINGS = Settings(network=NetworkSettings(frames_in=3, channels=4))
@@ -85,25 +86,26 @@ def test_file_is_plain_safetensors_with_json(file: Path) -> None:
     assert Settings.model_validate(json.loads(header["metadata"])["settings"]) == SETTINGS
 
 
-def test_normalisation_is_affine_and_does_not_clip() -> None:
-    normalisation = Normalisation(100, 300)
-    grey = np.array([0, 100, 200, 300, 400], np.uint16)
-    result = normalisation.apply(grey)
-    assert result.dtype == np.float32
-    np.testing.assert_allclose(result, [-2, -1, 0, 1, 2], atol=1e-6)
+def electrons(gain: float = 1.0, offset: float = 0.0) -> Movie:
+    """A movie of few electrons a pixel, in grey values of some detector."""
+    return Movie(gain * np.random.default_rng(0).poisson(3, (6, 32, 32)) + offset, name="film")
 
 
-def test_tensors_are_normalised_where_they_are() -> None:
-    normalisation, grey = Normalisation(-3, 250.5), np.linspace(-10, 300, 1001, dtype=np.float32)
-    tensor = torch.from_numpy(grey.copy())
-    assert normalisation.overwrite(tensor) is tensor
-    np.testing.assert_array_equal(tensor.numpy(), normalisation.apply(grey))
+def test_a_model_is_not_doubted_for_the_movie_it_was_trained_on() -> None:
+    movie = electrons(100, 50)
+    model = make_model(pixel_size_nm=None, normalisation=measure_normalisation(movie))
+    for like_it in (movie, electrons(150, 60), electrons(60, 20), Movie(movie.data[3:])):
+        assert model.doubts(like_it) == ()
+    assert model.doubts(Movie(np.zeros((3, 32, 32)))) == (), "of a movie without an image nothing is known"
 
 
-@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (2.0, 1.0), (0.0, float("nan")), (0.0, float("inf"))])
-def test_impossible_normalisation(low: float, high: float) -> None:
-    with pytest.raises(ValueError, match="low below high"):
-        Normalisation(low, high)
+@pytest.mark.parametrize(("gain", "offset"), [(100 / 4095, 50 / 4095), (6, 3), (250, 50), (100, 1000), (100, -1500)])
+def test_a_model_is_doubted_for_other_grey_values(gain: float, offset: float) -> None:
+    model = make_model(pixel_size_nm=None, normalisation=measure_normalisation(electrons(100, 50)))
+    (doubt,) = model.doubts(electrons(gain, offset))
+    low, high = model.normalisation.low, model.normalisation.high
+    assert doubt.startswith("the grey values of film lie between")
+    assert f"trained between {low:.4g} and {high:.4g}; they are part of what it has learned" in doubt
 
 
 def test_weights_must_fit_the_settings() -> None:

@@ -1,25 +1,23 @@
 """The only checkpoint format: tensors as safetensors, everything else as JSON in its header. Nothing is pickled."""
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
-import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .movie import Movie
 from .networks import Generator, blank, build_s2c
+from .normalisation import Normalisation, measure_normalisation
 from .settings import Settings
 
 __all__ = [
@@ -38,42 +36,8 @@ VERSION = 1
 MODEL_NAME = "model.safetensors"
 TOLERANCE = 0.2
 """Relative difference of the pixel sizes of movie and model from which a warning is given."""
-
-Float32 = TypeVar("Float32", NDArray[np.float32], Tensor)
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """The affine map of grey values on which a model was trained; values outside are not clipped.
-
-    Parameters
-    ----------
-    low, high : float
-        Grey values that become -1 and +1, in the movie's own unit.
-
-    Raises
-    ------
-    ValueError
-        If they are not finite, or not in ascending order.
-    """
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise ValueError(f"got the grey values {self.low} and {self.high}; expected finite ones, low below high")
-
-    def apply(self, grey: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Map grey values of any shape to about [-1, 1]."""
-        return self.overwrite(grey.astype(np.float32))
-
-    def overwrite(self, grey: Float32) -> Float32:
-        """Map float32 grey values, of an array or a tensor on any device, where they are; return them."""
-        grey -= self.low
-        grey *= 2 / (self.high - self.low)
-        grey -= 1
-        return grey
+FACTOR = 2.0
+"""Ratio of the ranges of grey values of movie and model from which a warning is given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,15 +112,34 @@ class TrainedModel:
         Returns
         -------
         tuple of str
-            Empty if its pixels are as large as those of the movie on which the model was trained, within 20 %, or if
-            one of both is not known.
+            Empty if its pixels are as large as those of the movie on which the model was trained, within 20 %, and its
+            grey values, on 24 frames, span between half and twice the range of that movie's, not moved by more than
+            half of it. What is not known speaks against nothing.
         """
+        return (*self._doubts_of_pixels(movie), *self._doubts_of_grey(movie))
+
+    def _doubts_of_pixels(self, movie: Movie) -> tuple[str, ...]:
         here, there = movie.pixel_size_nm, self.pixel_size_nm
         if not (here and there) or abs(here / there - 1) <= TOLERANCE:
             return ()
         return (
             f"the pixels of {movie.name} are {here:.3g} nm wide, those of the movie on which the model was trained "
             f"{there:.3g} nm; atoms have another size than it has learned, so train on this movie.",
+        )
+
+    def _doubts_of_grey(self, movie: Movie) -> tuple[str, ...]:
+        try:
+            here, there = measure_normalisation(movie), self.normalisation
+        except ValueError:  # no frame has an image
+            return ()
+        span = there.high - there.low
+        moved, wider = (here.low - there.low) / span, (here.high - here.low) / span
+        if abs(moved) <= 1 / FACTOR <= wider <= FACTOR:
+            return ()
+        return (
+            f"the grey values of {movie.name} lie between {here.low:.4g} and {here.high:.4g}, those of the movie on "
+            f"which the model was trained between {there.low:.4g} and {there.high:.4g}; they are part of what it has "
+            "learned, so convert this movie to the same grey values, or train on it.",
         )
 
     def s2c(self) -> Generator:

@@ -8,7 +8,8 @@ from napari_noise2atom.baselines import blindspot
 from napari_noise2atom.baselines.blindspot import Batch, BlindSpots, masked_loss
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import CompactGenerator
-from napari_noise2atom.training.patches import hidden_places, hide, measure_normalisation
+from napari_noise2atom.normalisation import measure_normalisation
+from napari_noise2atom.training.patches import hidden_places, hide
 
 
 @pytest.fixture

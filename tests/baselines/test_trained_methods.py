@@ -10,8 +10,8 @@ from torch import nn
 
 from napari_noise2atom.baselines import METHODS, fitting, mcnn, noise2self, ppn2v
 from napari_noise2atom.baselines.mcnn import MultiResolution
-from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.networks import Generator, translate_tiled
+from napari_noise2atom.normalisation import Normalisation
 
 OWN = ["noise2self", "ppn2v", "mcnn"]
 

@@ -2,6 +2,7 @@
 
 import csv
 
+import numpy as np
 import pytest
 
 from napari_noise2atom.modelfile import save_model
@@ -27,6 +28,31 @@ def test_the_noise_test_is_a_table(noise2atom, movie_file, model_file):
     for kind in ("pixel shuffle", "phase shuffle", "noise model"):
         assert kind in ended.out
     assert "Testing 24/24" in ended.err
+    assert "Note" not in ended.err
+
+
+def test_without_atoms_there_is_no_rate(noise2atom, movie_file, model_file):
+    ended = noise2atom("noise-test", movie_file, "-m", model_file, "--threshold", "1")
+    assert ended.code == 0, ended.err
+    assert "no atoms, so no rate" in ended.out
+    assert "nan" not in ended.out
+
+
+@pytest.mark.parametrize(
+    ("options", "doubts"),
+    [
+        (("noise-test", "-m"), 1),
+        (("atoms", "-o", "atoms.csv", "-m"), 1),
+        (("atoms", "-o", "atoms.csv", "--second", "model.safetensors", "-m"), 2),
+        (("compare", "-o", "out", "--methods", "raw", "-m"), 1),
+    ],
+)
+def test_every_model_is_doubted_for_a_movie_of_other_grey_values(noise2atom, simulated, model_file, options, doubts):
+    np.save("scaled.npy", simulated.noisy.data / np.float32(4095))
+    command, *options = options
+    ended = noise2atom(command, "scaled.npy", *options, model_file)
+    assert ended.code == 0, ended.err
+    assert ended.err.count("the grey values of scaled lie between") == doubts
 
 
 def test_the_noise_test_for_programs(noise2atom, movie_file, model_file):

@@ -10,13 +10,13 @@ import torch
 from small_runs import FAST, changed
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import limited_threads
+from napari_noise2atom.normalisation import Normalisation, measure_normalisation
 from napari_noise2atom.settings import PresetName, Settings, preset
 from napari_noise2atom.training.learner import Learner
 from napari_noise2atom.training.parts import Ahead, Team
-from napari_noise2atom.training.patches import Patches, measure_normalisation
+from napari_noise2atom.training.patches import Patches
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 

@@ -11,13 +11,14 @@ from small_runs import FAST, changed, collect
 from napari_noise2atom.events import Alarm, Score
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator
+from napari_noise2atom.normalisation import measure_normalisation
 from napari_noise2atom.settings import NetworkSettings, Settings
 from napari_noise2atom.training import loop, train
 from napari_noise2atom.training.draws import Examples
 from napari_noise2atom.training.guards import find_failure, find_gradient
 from napari_noise2atom.training.learner import Learner
 from napari_noise2atom.training.parts import Part, Team
-from napari_noise2atom.training.patches import Patches, measure_normalisation
+from napari_noise2atom.training.patches import Patches
 from napari_noise2atom.training.probe import Probe
 
 

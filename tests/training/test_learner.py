@@ -9,11 +9,12 @@ from small_runs import FAST, changed
 from torch import Tensor
 
 from napari_noise2atom.movie import Movie
+from napari_noise2atom.normalisation import measure_normalisation
 from napari_noise2atom.settings import Settings
 from napari_noise2atom.training import learner as module
 from napari_noise2atom.training.learner import Learner, NonFiniteLossError
 from napari_noise2atom.training.parts import Team
-from napari_noise2atom.training.patches import Patches, measure_normalisation
+from napari_noise2atom.training.patches import Patches
 
 IN_TURN = {"training": {"joint": False}}
 """One update after the other, as the paper does them."""

@@ -7,11 +7,12 @@ from torch import Tensor
 
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import mixed_precision
+from napari_noise2atom.normalisation import measure_normalisation
 from napari_noise2atom.settings import NetworkSettings, Settings
 from napari_noise2atom.training import train
 from napari_noise2atom.training.learner import Learner, Losses
 from napari_noise2atom.training.parts import Part, Team
-from napari_noise2atom.training.patches import Patches, measure_normalisation
+from napari_noise2atom.training.patches import Patches
 
 CPU = torch.device("cpu")
 

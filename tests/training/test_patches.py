@@ -3,10 +3,10 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
+from napari_noise2atom.normalisation import measure_normalisation
 from napari_noise2atom.settings import NetworkSettings
-from napari_noise2atom.training.patches import Patches, hidden_places, hide, measure_normalisation
+from napari_noise2atom.training.patches import Patches, hidden_places, hide
 
 ALONE, THREE = NetworkSettings(frames_in=1), NetworkSettings(frames_in=3)
 
@@ -47,19 +47,6 @@ def test_crops_come_from_the_movie_and_are_flipped_only_along_y_and_time() -> No
     assert {(r, t) for r, t in zip(rows, times, strict=True)} == {(1, 1), (1, -1), (-1, 1), (-1, -1)}
     plain = patches.draw(50, 16, False, np.random.default_rng(0)).numpy()
     assert (np.diff(plain, axis=2) > 0).all()
-
-
-def test_normalisation_holds_nearly_all_pixels() -> None:
-    grey = np.random.default_rng(0).normal(100, 10, (10, 64, 64))
-    normal = measure_normalisation(Movie(grey)).apply(grey)
-    assert 0.01 < np.mean(np.abs(normal) > 1) < 0.02
-
-
-def test_normalisation_skips_bad_frames() -> None:
-    grey = np.random.default_rng(0).normal(100, 10, (10, 64, 64))
-    spoilt = grey.copy()
-    spoilt[3] = np.inf
-    assert measure_normalisation(Movie(spoilt)).high == pytest.approx(measure_normalisation(Movie(grey)).high, rel=0.01)
 
 
 def test_hidden_pixels_do_not_reach_the_network() -> None:
@@ -107,9 +94,3 @@ def test_crops_may_be_as_large_as_the_frames_allow() -> None:
     movie = Movie(np.random.default_rng(0).random((3, 300, 400), np.float32))
     patches = Patches.of(movie, (1,), ALONE, measure_normalisation(movie), np.random.default_rng(1), 288)
     assert patches.draw(2, 288, True, np.random.default_rng(0)).shape == (2, 1, 288, 288)
-
-
-def test_a_movie_with_hardly_an_electron_is_not_blown_up() -> None:
-    data = np.zeros((6, 64, 64), np.uint16)
-    data[:, 10, 20] = 5
-    assert measure_normalisation(Movie(data)) == Normalisation(0, 5)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.networks import build_s2c
+from napari_noise2atom.normalisation import Normalisation
 from napari_noise2atom.settings import NetworkSettings, PresetName, SceneSettings, Settings, preset
 from napari_noise2atom.simulate.pairs import simulate_pairs
 from napari_noise2atom.spikes import QUANTILES

@@ -42,7 +42,10 @@ def test_rates_are_ratios_of_sums():
     nulls = {"pixel shuffle": np.array([1, 0]), "phase shuffle": np.array([20, 0]), "noise model": np.array([0, 0])}
     result = NoiseTest(0.125, np.arange(2), counts, nulls)
     assert [result.false_discovery_rate(kind) for kind in NULLS] == [0.1, 1, 0]
-    assert np.isnan(NoiseTest(0.125, np.arange(2), 0 * counts, nulls).false_discovery_rate("noise model"))
+    empty = NoiseTest(0.125, np.arange(2), 0 * counts, nulls)
+    assert np.isnan(empty.false_discovery_rate("noise model"))
+    assert "False discovery rate: none, as the movie has no atoms" in empty.sentence
+    assert "nan" not in empty.sentence
 
 
 def test_the_threshold_is_half_a_single_atom():

@@ -49,7 +49,7 @@ def tiny_model(frames_in=3, pixel_size_nm=0.03):
     network = compact.network.model_copy(update={"channels": 4, "frames_in": frames_in})
     settings = compact.model_copy(update={"network": network})
     weights = build_s2c(network).state_dict()
-    return TrainedModel(settings, weights, Normalisation(0, 60), pixel_size_nm, {"movie": "film"})
+    return TrainedModel(settings, weights, Normalisation(0, 40), pixel_size_nm, {"movie": "film"})
 
 
 class Script:

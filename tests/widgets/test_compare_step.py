@@ -219,7 +219,7 @@ def test_the_present_model_joins_in_with_the_settings_of_the_run(qtbot, measured
         yield MethodBegun("raw", "Raw", 1, 1)
         yield MethodProgress("raw", 0.0, 0.0)
 
-    model = SimpleNamespace(provenance={"movie": "film"})
+    model = SimpleNamespace(provenance={"movie": "film"}, doubts=lambda movie: ())
     measured.change("run", measured.settings.run.model_copy(update={"threads": 3, "seed": 7}))
     widget = step_of(run=run)
     assert not widget.start.isEnabled()

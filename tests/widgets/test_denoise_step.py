@@ -321,11 +321,20 @@ def test_a_cancelled_zarr_goes_on_where_it_was(qtbot, step_of, tmp_path):
     assert "begun with another model" in widget.status.text()
 
 
-def test_a_model_of_other_pixels_is_doubted(step_of):
+def test_a_model_of_other_pixels_or_grey_values_is_doubted(qtbot, viewer, measured, step_of):
     widget = step_of(Denoiser(), tiny_model(pixel_size_nm=0.0136))
-    widget.start()
-    assert "the pixels of film are 0.03 nm wide" in widget.status.text()
-    assert widget.result is not None
+    qtbot.waitUntil(lambda: "the pixels of film are 0.03 nm wide" in widget.model.text(), timeout=MS)
+    assert widget.apply.isEnabled()
+    measured.choose_layer(add_movie(viewer, (frames_of() / 4095).astype(np.float32), name="scaled"))
+    assert "film" not in widget.model.text()
+    qtbot.waitUntil(lambda: "the grey values of scaled" in widget.model.text(), timeout=MS)
+
+
+def test_a_model_of_the_movie_is_not_doubted(qtbot, measured, step_of):
+    widget = step_of(Denoiser())
+    with qtbot.waitSignal(measured.doubts_changed, timeout=MS):
+        measured.use_model(MODEL, "of a test")
+    assert widget.model.text() == "Model of a test."
 
 
 def test_it_is_said_that_not_all_computed_frames_are_kept(qtbot, step_of, monkeypatch):

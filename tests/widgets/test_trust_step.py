@@ -19,7 +19,7 @@ from napari_noise2atom.widgets.layers import current_frame, show_frame
 from napari_noise2atom.widgets.trust_step import TrustStep
 
 MS = 1000 * TIMEOUT_S
-MODEL = SimpleNamespace(settings=preset("compact"), provenance={"movie": "film"})
+MODEL = SimpleNamespace(settings=preset("compact"), provenance={"movie": "film"}, doubts=lambda movie: ())
 
 
 class Smoothing:

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator
+from napari_noise2atom.normalisation import Normalisation
 from napari_noise2atom.settings import NetworkSettings
 from napari_noise2atom.training.patches import Patches, hidden_places, hide
 

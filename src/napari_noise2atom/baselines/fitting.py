@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator, limited_threads, resolve_device, translate_tiled
+from napari_noise2atom.normalisation import Normalisation
 from napari_noise2atom.settings import CompareSettings, NetworkSettings
 from napari_noise2atom.training.optimisers import Adam
 from napari_noise2atom.windows import FrameWindows

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from napari_noise2atom.estimate import propose
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator
+from napari_noise2atom.normalisation import measure_normalisation
 from napari_noise2atom.settings import CompareSettings, NetworkSettings, preset
 from napari_noise2atom.simulate.pairs import simulate_pairs
-from napari_noise2atom.training.patches import measure_normalisation
 
 from .fitting import fit, placed, portion, prepared, translate_movie
 from .method import Progress

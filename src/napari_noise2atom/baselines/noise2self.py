@@ -6,8 +6,8 @@ from torch import Tensor
 
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import CompactGenerator
+from napari_noise2atom.normalisation import measure_normalisation
 from napari_noise2atom.settings import CompareSettings
-from napari_noise2atom.training.patches import measure_normalisation
 
 from .blindspot import BlindSpots, masked_loss
 from .fitting import fit, placed, portion, prepared, to_grey, translate_movie

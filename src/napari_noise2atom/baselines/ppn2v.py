@@ -7,11 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import CompactGenerator, Generator
+from napari_noise2atom.normalisation import Normalisation, measure_normalisation
 from napari_noise2atom.settings import CompareSettings
-from napari_noise2atom.training.patches import measure_normalisation
 
 from .blindspot import BlindSpots, masked_loss
 from .fitting import fit, placed, portion, prepared, to_grey, translate_movie

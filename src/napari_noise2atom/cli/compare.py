@@ -91,15 +91,17 @@ def compare(
 def _read(
     movie: Path, signal: int | str | None, truth: Path | None, models: dict[str, Path]
 ) -> "tuple[Movie, Truth | None, dict[str, TrainedModel]]":
-    """Read all that a comparison begins with, and tell what is worth knowing about the movie."""
+    """Read all that a comparison begins with, and tell what is worth knowing about it."""
     from napari_noise2atom.io import read_movie
     from napari_noise2atom.metrics import load_truth
     from napari_noise2atom.modelfile import load_model
 
     source = read_movie(movie, signal=signal)
-    tell_notes(source.notes)
     known = None if truth is None else load_truth(truth)
-    return source, known, {name: load_model(path) for name, path in models.items()}
+    trained = {name: load_model(path) for name, path in models.items()}
+    doubts = (f"{name}: {doubt}" for name, model in trained.items() for doubt in model.doubts(source))
+    tell_notes((*source.notes, *doubts))
+    return source, known, trained
 
 
 def _choose(methods: str | None) -> list[str]:

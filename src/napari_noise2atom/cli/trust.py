@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .applying import ModelFile, check_device, denoiser, read_both
-from .console import messages, number, print_json, results, say, table
+from .console import messages, number, print_json, results, say, table, tell_notes
 from .options import Device, Json, MovieFile, Overwrite, Signal, Threads, require_free
 from .overrides import UsageError
 from .progress import ProgressLine
@@ -48,9 +48,14 @@ def noise_test(
     if as_json:
         print_json(_summary(result))
     else:
-        rows = [("the movie", number(float(result.real.mean())), "")]
+        found = result.real.any()
+        rows = [("the movie", number(float(result.real.mean())), "" if found else "no atoms, so no rate")]
         rows += [
-            (f"noise alone: {kind}", number(float(counts.mean())), f"{result.false_discovery_rate(kind):.1%}")
+            (
+                f"noise alone: {kind}",
+                number(float(counts.mean())),
+                f"{result.false_discovery_rate(kind):.1%}" if found else "–",
+            )
             for kind, counts in result.nulls.items()
         ]
         header = ("found in", "atoms a frame", "false discovery rate")
@@ -83,14 +88,15 @@ def atoms(
     from napari_noise2atom.trust import measure_atoms
 
     source, trained = read_both(movie, model, signal)
-    other = None if second is None else denoiser(load_model(second), device, threads)
+    other = None if second is None else load_model(second)
+    tell_notes(() if other is None else other.doubts(source))
     with ProgressLine("Finding atoms", messages()) as progress:
         found = measure_atoms(
             source,
             denoiser(trained, device, threads),
             trained.settings,
             threshold=height,
-            second=other,
+            second=None if other is None else denoiser(other, device, threads),
             progress=progress,
         )
     out.parent.mkdir(parents=True, exist_ok=True)

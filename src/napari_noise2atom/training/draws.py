@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_noise2atom.modelfile import Normalisation
+from napari_noise2atom.normalisation import Normalisation
 from napari_noise2atom.settings import Settings
 from napari_noise2atom.simulate.clean import simulate_clean
 from napari_noise2atom.simulate.pairs import simulate_pairs

@@ -9,11 +9,11 @@ from torch import Tensor
 from napari_noise2atom.modelfile import tensors_from_bytes, tensors_to_bytes
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import limited_threads
+from napari_noise2atom.normalisation import measure_normalisation
 from napari_noise2atom.settings import Settings
 
 from .learner import Learner, NonFiniteLossError
 from .parts import Team
-from .patches import measure_normalisation
 from .processes import Processes, joined
 from .sampling import sample_patches
 

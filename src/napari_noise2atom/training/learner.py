@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.networks import LowPass, build_c2s, build_critic, build_s2c, memory_layout, mixed_precision
+from napari_noise2atom.normalisation import Normalisation
 from napari_noise2atom.settings import Settings
 
 from .draws import Draws, Examples, Seen

@@ -22,6 +22,7 @@ from napari_noise2atom.events import (
 from napari_noise2atom.modelfile import TrainedModel
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import limited_threads
+from napari_noise2atom.normalisation import measure_normalisation
 from napari_noise2atom.settings import Settings
 
 from .best import Best
@@ -30,7 +31,7 @@ from .leader import LeadingLearner, leading
 from .learner import NonFiniteLossError
 from .pace import Pace
 from .parts import Team
-from .patches import Patches, measure_normalisation
+from .patches import Patches
 from .previews import MOST_FRAMES, Previews
 from .probe import Probe
 from .processes import joined

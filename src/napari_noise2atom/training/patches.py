@@ -8,14 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from napari_noise2atom.edges import fill_edges
-from napari_noise2atom.modelfile import Normalisation
-from napari_noise2atom.movie import Movie, is_bad_frame
+from napari_noise2atom.movie import Movie
+from napari_noise2atom.normalisation import Normalisation
 from napari_noise2atom.settings import NetworkSettings
-from napari_noise2atom.spikes import QUANTILES, take_out_spikes
 from napari_noise2atom.windows import FrameWindows
 
-__all__ = ["Patches", "hidden_places", "hide", "measure_normalisation", "middle_of", "middle_origin"]
+__all__ = ["Patches", "hidden_places", "hide", "middle_of", "middle_origin"]
 
 SIDE_PX = 256
 """Of larger frames a square of this side is kept, at a place of its own for each frame, so that memory is bounded."""
@@ -25,38 +23,6 @@ SPACING = (4, 12)
 """Rows and columns from one hidden pixel to the next."""
 BLUR_REACH = 2.5
 """Standard deviations of a blur to which it carries noise."""
-
-
-def measure_normalisation(movie: Movie, frames: int = 24) -> Normalisation:
-    """Return the grey values between which nearly all pixels of the movie lie.
-
-    Parameters
-    ----------
-    movie : Movie
-        The movie.
-    frames : int
-        Frames looked at, evenly spread.
-
-    Returns
-    -------
-    Normalisation
-        The 1st and the 99.9th percentile without spikes; the smallest and the largest value, where these are one.
-
-    Raises
-    ------
-    ValueError
-        If no frame is usable.
-    """
-    chosen = map(movie.frame, np.unique(np.linspace(0, len(movie) - 1, frames).astype(int)))
-    step = [1 + side // 512 for side in movie.shape[1:]]
-    good = [fill_edges(frame)[:: step[0], :: step[1]] for frame in chosen if not is_bad_frame(frame)]
-    if not good:
-        raise ValueError(f"{movie.name}: found no usable frame; expected at least two")
-    values = take_out_spikes(np.stack(good)[np.newaxis])
-    low, high = np.quantile(values, QUANTILES)
-    if high - low <= 1e-6 * abs(low):  # hardly a pixel has an electron
-        low, high = values.min(), values.max()
-    return Normalisation(float(low), float(high))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_noise2atom.events import Preview
-from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.networks import Generator
+from napari_noise2atom.normalisation import Normalisation
 from napari_noise2atom.settings import NetworkSettings
 
 from .patches import Patches, middle_of, middle_origin

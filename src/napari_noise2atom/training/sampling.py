@@ -3,8 +3,8 @@
 import numpy as np
 
 from napari_noise2atom.io import find_bad_frames
-from napari_noise2atom.modelfile import Normalisation
 from napari_noise2atom.movie import Movie
+from napari_noise2atom.normalisation import Normalisation
 from napari_noise2atom.settings import Settings
 
 from .patches import SIDE_PX, Patches

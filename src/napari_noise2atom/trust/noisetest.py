@@ -43,6 +43,7 @@ class NoiseTest:
         """The result in words."""
         counts = ", ".join(f"{counts.mean():.2g} in the {kind}" for kind, counts in self.nulls.items())
         rates = ", ".join(f"{self.false_discovery_rate(kind):.1%} by the {kind}" for kind in self.nulls)
+        rates = rates if self.real.any() else "none, as the movie has no atoms"
         return (
             f"{self.real.mean():.1f} atoms a frame are found in the movie; in frames of noise alone {counts}. "
             f"False discovery rate: {rates} ({len(self.frames)} frames, atoms at least {self.threshold:.3g} high)."

@@ -90,6 +90,7 @@ class DenoiseStep(QWidget):
             job.failed.connect(self._fail)
         workspace.model_changed.connect(self._show_state)
         workspace.layer_changed.connect(self._show_state)
+        workspace.doubts_changed.connect(self._show_state)
         viewer.dims.events.current_step.connect(self.show_cursor)
         viewer.layers.events.removed.connect(self.forget)
         self._show_state()
@@ -158,7 +159,7 @@ class DenoiseStep(QWidget):
         self._changed = True
         self.show_cursor()
         self._show_state()
-        self.status.setText(" ".join(model.doubts(movie)))
+        self.status.setText("")
 
     def compute_all(self) -> None:
         """Compute every frame in the background."""
@@ -292,7 +293,8 @@ class DenoiseStep(QWidget):
         """Enable what can be done now."""
         workspace, busy = self._workspace, self._computing.busy or self._saving.busy
         model = workspace.model
-        self.model.setText(f"Model {workspace.model_name}." if model is not None else "Train or load a model first.")
+        named = f"Model {workspace.model_name}." if model is not None else "Train or load a model first."
+        self.model.setText(" ".join((named, *workspace.doubts)))
         self.apply.setEnabled(model is not None and workspace.movie is not None)
         self.compute.setEnabled(self.result is not None and not busy)
         self.save.setEnabled(self.result is not None and not busy)

@@ -48,6 +48,8 @@ class Workspace(QObject):
     """`measured` is there, or gone, or `problem` says why not."""
     settings_changed = Signal()
     model_changed = Signal()
+    doubts_changed = Signal()
+    """What speaks against applying the model to the movie was found out."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -58,10 +60,15 @@ class Workspace(QObject):
         self.settings = _preferred(preset("compact"))
         self.model: TrainedModel | None = None
         self.model_name = ""
+        self.doubts: tuple[str, ...] = ()
         self._chosen_preset: PresetName | None = None
         self._measuring = BackgroundJob(self)
         self._measuring.done.connect(self._take_measured)
         self._measuring.failed.connect(self._fail)
+        self._doubting = BackgroundJob(self)
+        self._doubting.done.connect(self._take_doubts)
+        self.model_changed.connect(self._doubt)
+        self.layer_changed.connect(self._doubt)
 
     def choose_layer(self, layer: Image | None) -> None:
         """Work on a layer; it is checked at once, and measured in the background."""
@@ -100,6 +107,7 @@ class Workspace(QObject):
         """Want nothing any more."""
         self._listen(False)
         self._measuring.cancel()
+        self._doubting.cancel()
 
     def _listen(self, wanted: bool) -> None:
         """Follow the calibration of the chosen layer, or no longer."""
@@ -129,6 +137,18 @@ class Workspace(QObject):
         else:
             self.choose_preset(measured.preset)
         self.measured_changed.emit()
+
+    def _doubt(self) -> None:
+        """Find out in the background whether the model suits the movie, of which some frames are read."""
+        self.doubts = ()
+        self._doubting.cancel()
+        movie, model = self.movie, self.model
+        if movie is not None and model is not None:
+            self._doubting.run(lambda wanted: model.doubts(movie))
+
+    def _take_doubts(self, doubts: tuple[str, ...]) -> None:
+        self.doubts = doubts
+        self.doubts_changed.emit()
 
     def _fail(self, problem: str) -> None:
         self.problem = problem
