@@ -109,4 +109,4 @@ def test_the_movie_itself_is_never_replaced(noise2atom, movie_file, tmp_path):
     movie_file.rename(tmp_path / "raw.tif")
     ended = noise2atom("compare", "raw.tif", "-o", ".", "--methods", "raw", "--overwrite")
     assert ended.code == 2
-    assert "is the movie itself" in ended.err
+    assert "is an input or lies in one" in ended.err

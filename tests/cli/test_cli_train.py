@@ -136,6 +136,18 @@ def test_a_run_is_not_overwritten(noise2atom, movie_file, scripted, tmp_path, th
     assert (tmp_path / "run" / there).read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("there", ["settings.json", "history.csv", "previews.tif"])
+def test_what_a_run_would_replace_is_kept(noise2atom, movie_file, scripted, tmp_path, there):
+    (tmp_path / there).write_bytes(b"precious")
+    script = scripted()
+    ended = noise2atom("train", movie_file, "-o", tmp_path)
+    assert ended.code == 2
+    assert f"holds a {there}, and a run writes its own; choose another folder" in joined(ended.err)
+    assert not script.calls
+    (tmp_path / "environment.json").touch()
+    assert noise2atom("train", movie_file, "-o", tmp_path).code == 0, "of a run that ended before its first checkpoint"
+
+
 def test_resume_goes_on_with_the_settings_of_the_run(noise2atom, movie_file, scripted, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     (tmp_path / "run/checkpoint.safetensors").touch()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_noise2atom import inference
 from napari_noise2atom.cli import console
@@ -136,9 +137,10 @@ def test_denoise_takes_a_run_folder_and_warns_of_another_pixel_size(noise2atom, 
     ("options", "sentence"),
     [
         (("-o", "out.png"), "expected a name that ends in .tif or .zarr"),
-        (("-o", "movie.tif"), "is the movie itself"),
-        (("-o", "movie.tif", "--overwrite"), "is the movie itself"),
+        (("-o", "movie.tif"), "movie.tif is an input or lies in one"),
+        (("-o", "movie.tif", "--overwrite"), "movie.tif is an input or lies in one"),
         (("-o", "there.tif"), "is there already"),
+        (("-o", "folder.tif", "--overwrite"), "folder.tif is a folder; choose the name of a file"),
         (("-o", "out.tif", "--resume"), "--resume works with .zarr only"),
         (("-o", "out.tif", "--frames", "3"), "expected A:B"),
         (("-o", "out.tif", "--frames", "a:b"), "expected A:B"),
@@ -149,10 +151,21 @@ def test_denoise_takes_a_run_folder_and_warns_of_another_pixel_size(noise2atom, 
 )
 def test_denoise_refuses_wrong_use(noise2atom, movie_file, model_file, tmp_path, options, sentence):
     (tmp_path / "there.tif").write_bytes(b"precious")
+    (tmp_path / "folder.tif").mkdir()
     before = movie_file.read_bytes()
     assert_refused(noise2atom("denoise", "movie.tif", "-m", model_file, *options), 2, sentence)
     assert movie_file.read_bytes() == before
     assert (tmp_path / "there.tif").read_bytes() == b"precious"
+
+
+def test_denoise_never_writes_over_a_frame_of_the_movie(noise2atom, simulated, model_file, tmp_path):
+    (tmp_path / "frames").mkdir()
+    for index in range(2):
+        tifffile.imwrite(tmp_path / f"frames/{index}.tif", simulated.noisy.data[index])
+    before = (tmp_path / "frames/1.tif").read_bytes()
+    words = ("denoise", "frames", "-m", model_file, "-o", "frames/1.tif", "--overwrite")
+    assert_refused(noise2atom(*words), 2, "frames/1.tif is an input or lies in one")
+    assert (tmp_path / "frames/1.tif").read_bytes() == before
 
 
 def test_denoise_without_a_model_fails(noise2atom, movie_file):
@@ -202,6 +215,17 @@ def test_score_without_and_with_truth(noise2atom, movie_file, truth_file, tmp_pa
     with (tmp_path / "scores.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 6
     assert_refused(noise2atom(*words), 2, "is there already")
+
+
+@pytest.mark.parametrize("precious", ["denoised.tif", "movie.tif", "truth.npz"])
+def test_score_never_writes_over_what_it_reads(noise2atom, movie_file, truth_file, simulated, tmp_path, precious):
+    write_movie(simulated.noisy, tmp_path / "denoised.tif")
+    before = (tmp_path / precious).read_bytes()
+    words = ("score", "denoised.tif", "--raw", "movie.tif", "--truth", "truth.npz", "--overwrite", "-o")
+    assert_refused(noise2atom(*words, precious), 2, f"{precious} is an input or lies in one")
+    assert (tmp_path / precious).read_bytes() == before
+    (tmp_path / "sim").mkdir()
+    assert_refused(noise2atom(*words, "sim"), 2, "sim is a folder; choose the name of a file")
 
 
 def test_score_of_unequal_movies_fails(noise2atom, movie_file, truth_file, simulated, tmp_path):

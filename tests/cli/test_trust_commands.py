@@ -94,6 +94,13 @@ def test_wrong_use_is_refused(noise2atom, movie_file, model_file, tmp_path, comm
     assert not (tmp_path / "atoms.csv").exists()
 
 
-def test_the_movie_is_never_the_table(noise2atom, movie_file, model_file):
-    words = ("atoms", movie_file, "-m", model_file, "-o", movie_file, "--overwrite")
-    assert_refused(noise2atom(*words), 2, "is the movie itself")
+@pytest.mark.parametrize("precious", ["movie.tif", "model.safetensors", "second/model.safetensors"])
+def test_what_is_read_is_never_the_table(noise2atom, movie_file, model_file, tmp_path, precious):
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second/model.safetensors").write_bytes(model_file.read_bytes())
+    before = (tmp_path / precious).read_bytes()
+    words = ("atoms", movie_file, "-m", model_file.parent, "--second", "second", "--overwrite", "-o")
+    assert_refused(noise2atom(*words, precious), 2, f"{precious} is an input or lies in one")
+    assert (tmp_path / precious).read_bytes() == before
+    assert noise2atom(*words, "second/atoms.csv").code == 0
+    assert noise2atom(*words, "second/atoms.csv").code == 0, "a table in the folder of a run may be replaced"

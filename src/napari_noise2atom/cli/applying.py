@@ -10,14 +10,20 @@ import typer
 from .console import tell_notes
 from .options import parse_signal
 from .overrides import override
+from .train import MODEL
 
 if TYPE_CHECKING:
     from napari_noise2atom.modelfile import TrainedModel
     from napari_noise2atom.movie import Movie
 
-__all__ = ["ModelFile", "check_device", "denoiser", "read_both"]
+__all__ = ["ModelFile", "check_device", "denoiser", "model_files", "read_both"]
 
 ModelFile = Annotated[Path, typer.Option("--model", "-m", metavar="RUN_OR_FILE", help="Run folder or model file.")]
+
+
+def model_files(*models: Path | None) -> list[Path]:
+    """Return the files that are read of models and of runs; tables may be written into the folder of a run."""
+    return [model / MODEL if model.is_dir() else model for model in models if model is not None]
 
 
 def check_device(device: str | None) -> str:

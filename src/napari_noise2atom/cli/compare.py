@@ -77,7 +77,7 @@ def compare(
         raise UsageError(f"--methods got {methods!r}; expected some names, or --model")
     files = [f"{name}.tif" for name in (*chosen, *(f"noise2atom ({name})" for name in named))]
     for file in (*files, SCORES, CSS, PICTURE):
-        require_free(folder / file, overwrite, movie)
+        require_free(folder / file, overwrite, movie, truth, *(models or ()))
 
     from napari_noise2atom.comparison import compare as run
     from napari_noise2atom.comparisonfolder import ComparisonFolder

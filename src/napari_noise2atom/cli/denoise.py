@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .applying import ModelFile, check_device, denoiser, read_both
+from .applying import ModelFile, check_device, denoiser, model_files, read_both
 from .console import messages, results, say
-from .options import Device, MovieFiles, Overwrite, Signal, Threads, require_free
+from .options import Device, MovieFiles, Overwrite, Signal, Threads, require_free, require_no_input
 from .overrides import UsageError
 from .progress import ProgressLine
 
@@ -51,8 +51,8 @@ def denoise(
 ) -> None:
     """Apply a model to a movie, or to several; the results have the movies' calibration."""
     outputs = _outputs(movies, out)
-    for movie, path in outputs.items():
-        _check_output(path, resume, overwrite, movie, scheduler)
+    for path in outputs.values():
+        _check_output(path, resume, overwrite, scheduler, *outputs, *model_files(model))
     chosen = _parse_range(frames)
     device = check_device(device)
 
@@ -96,7 +96,7 @@ def _writer(scheduler: str | None, threads: int) -> "Iterator[tuple[Callable[...
         yield partial(write_zarr_on_cluster, client=client), worker_threads(client)
 
 
-def _check_output(out: Path, resume: bool, overwrite: bool, movie: Path, scheduler: str | None) -> None:
+def _check_output(out: Path, resume: bool, overwrite: bool, scheduler: str | None, *inputs: Path) -> None:
     ending = out.suffix.lower()
     if scheduler is not None and ending != ".zarr":
         raise UsageError(f"--scheduler writes .zarr only; got {out}")
@@ -104,9 +104,12 @@ def _check_output(out: Path, resume: bool, overwrite: bool, movie: Path, schedul
         raise UsageError(f"-o got {out}; expected a name that ends in .tif or .zarr")
     if ending != ".zarr" and resume:
         raise UsageError(f"--resume works with .zarr only; got {out}")
-    if ending == ".zarr" and out.exists() and not resume:
+    if ending != ".zarr":
+        require_free(out, overwrite, *inputs)
+        return
+    require_no_input(out, *inputs)
+    if out.exists() and not resume:
         raise UsageError(f"{out} is there already; add --resume to go on with it, or delete it")
-    require_free(out, overwrite or resume, movie)
 
 
 def _parse_range(text: str | None) -> slice:

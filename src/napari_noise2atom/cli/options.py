@@ -25,6 +25,7 @@ __all__ = [
     "choose_preset",
     "parse_signal",
     "require_free",
+    "require_no_input",
     "setting",
 ]
 
@@ -74,9 +75,18 @@ def parse_signal(signal: str | None) -> int | str | None:
     return int(signal) if signal is not None and signal.isdecimal() else signal
 
 
-def require_free(path: Path, overwrite: bool, source: Path | None = None) -> None:
-    """Refuse to write where something is already, unless told to, and over the source in any case."""
-    if source is not None and path.exists() and path.resolve() == source.resolve():
-        raise UsageError(f"{path} is the movie itself; choose another name for the output")
+def require_free(path: Path, overwrite: bool, *inputs: Path | None) -> None:
+    """Refuse to write a file where something is already, unless told to, and over an input or a folder in any case."""
+    require_no_input(path, *inputs)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; choose the name of a file for the output")
     if path.exists() and not overwrite:
         raise UsageError(f"{path} is there already; choose another name, or add --overwrite")
+
+
+def require_no_input(path: Path, *inputs: Path | None) -> None:
+    """Refuse to write over what a command reads, be it a file or one in a folder of frames."""
+    if path.exists():
+        read = {source.resolve() for source in inputs if source is not None}
+        if read & {path.resolve(), path.resolve().parent}:
+            raise UsageError(f"{path} is an input or lies in one; choose another name for the output")

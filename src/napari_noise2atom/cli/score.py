@@ -28,7 +28,7 @@ def score(
 ) -> None:
     """Score a movie: its own consistency, against the raw movie, against the truth."""
     if out is not None:
-        require_free(out, overwrite, movie)
+        require_free(out, overwrite, movie, raw, truth)
 
     from napari_noise2atom.io import read_movie
     from napari_noise2atom.metrics import load_truth, score_movie, write_csv

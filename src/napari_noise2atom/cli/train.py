@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
+MODEL, CHECKPOINT, ENVIRONMENT = "model.safetensors", "checkpoint.safetensors", "environment.json"
+OTHERS = "settings.json", "history.csv", "previews.tif"
+"""Which other programs may have written, and 'noise2atom simulate', too."""
 
 
 def train(
@@ -125,6 +127,9 @@ def _check_folder(run: Path, resume: bool) -> None:
         raise UsageError(f"{run} has no {CHECKPOINT}, so there is nothing to resume; leave out --resume")
     if not resume and (checkpoint.is_file() or (run / MODEL).is_file()):
         raise UsageError(f"{run} holds a run already; add --resume to go on with it, or choose another folder")
+    # a run that ended before its first checkpoint may be started anew
+    if not resume and not (run / ENVIRONMENT).is_file() and (there := [n for n in OTHERS if (run / n).exists()]):
+        raise UsageError(f"{run} holds a {there[0]}, and a run writes its own; choose another folder")
 
 
 def _check_resumable(options: Mapping[str, Any], preset: str | None, settings_file: Path | None) -> None:

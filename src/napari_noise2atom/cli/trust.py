@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .applying import ModelFile, check_device, denoiser, read_both
+from .applying import ModelFile, check_device, denoiser, model_files, read_both
 from .console import messages, number, print_json, results, say, table, tell_notes
 from .options import Device, Json, MovieFile, Overwrite, Signal, Threads, require_free
 from .overrides import UsageError
@@ -81,7 +81,7 @@ def atoms(
     as_json: Json = False,
 ) -> None:
     """Write the atoms of a movie: where, how bright, how sure, on which trajectory."""
-    require_free(out, overwrite, movie)
+    require_free(out, overwrite, movie, *model_files(model, second))
     height, device = _parse_threshold(threshold), check_device(device)
 
     from napari_noise2atom.modelfile import load_model
