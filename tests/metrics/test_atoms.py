@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,6 +70,34 @@ def test_matching_is_one_to_one_largest_and_then_closest(found, truth, radius):
     best = cost[linear_sum_assignment(cost)]
     assert len(pairs) == (best < 1e4).sum()
     assert distances[pairs[:, 0], pairs[:, 1]].sum() == pytest.approx(best[best < 1e4].sum())
+
+
+@pytest.mark.parametrize("radius", [0.5, 2.5, 4.0])
+def test_the_pairs_are_those_of_one_table_of_all_distances(radius):
+    rng = np.random.default_rng(2)
+    found, truth = rng.uniform(0, 60, (300, 3)), rng.uniform(0, 60, (250, 2))
+    distances = cdist(found[:, :2], truth)
+    rows, columns = linear_sum_assignment(np.where(distances <= radius, distances, 1e4))
+    near = distances[rows, columns] <= radius
+    np.testing.assert_array_equal(match_atoms(found, truth, radius), np.stack([rows, columns], axis=1)[near])
+
+
+def test_thousands_of_atoms_take_little_memory():
+    rng = np.random.default_rng(0)
+    truth = 8.0 * np.argwhere(np.ones((90, 90)))
+    found = truth + rng.normal(0, 0.5, truth.shape)
+    tracemalloc.start()
+    pairs = match_atoms(found, truth)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (pairs[:, 0] == pairs[:, 1]).all()
+    assert len(pairs) > 0.99 * len(truth)
+    assert peak < 50e6, "a table of all distances has 500 MB"
+
+
+def test_atoms_at_the_very_same_place_are_pairs():
+    places = np.array([[1.0, 2], [3, 4]])
+    assert match_atoms(places, places).tolist() == [[0, 0], [1, 1]]
 
 
 def test_more_pairs_beat_closer_ones():

@@ -1,10 +1,12 @@
 """Atoms in an image: finding them and matching them with their true positions."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, optimize, spatial
+from scipy import ndimage, optimize, sparse, spatial
 
-__all__ = ["find_atoms", "inside", "match_atoms", "within_reach"]
+__all__ = ["choose_pairs", "find_atoms", "inside", "match_atoms", "within_reach"]
 
 _WINDOW_PX = 5
 
@@ -86,12 +88,18 @@ def inside(positions: NDArray[np.generic], shape: tuple[int, int]) -> NDArray[np
     return known[present]
 
 
-def within_reach(
-    found: NDArray[np.floating], truth: NDArray[np.floating], radius_px: float
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return the found atoms that have a true one within the radius, and their distances from all true ones.
+class Reach(NamedTuple):
+    """Pairs of a found and a true atom that may belong together, in the order of the found ones."""
 
-    A frame full of noise maxima has few such atoms: what follows works on a small table.
+    found: NDArray[np.intp]
+    """Row of the found atom in each pair."""
+    truth: NDArray[np.intp]
+    """Row of the true one."""
+    distance_px: NDArray[np.float64]
+
+
+def within_reach(found: NDArray[np.floating], truth: NDArray[np.floating], radius_px: float) -> Reach:
+    """Return all pairs of a found and a true atom within the radius: few, however many atoms there are.
 
     Parameters
     ----------
@@ -100,10 +108,8 @@ def within_reach(
 
     Returns
     -------
-    near : array, shape (k,)
-        Rows of the found atoms.
-    distances : array, shape (k, m)
-        Infinite beyond the radius [px].
+    Reach
+        Arrays of shape (n,).
 
     Raises
     ------
@@ -112,12 +118,52 @@ def within_reach(
     """
     if not radius_px > 0:
         raise ValueError(f"got a matching radius of {radius_px} px; expected a positive number")
-    if len(found) == 0 or len(truth) == 0:
-        return np.empty(0, dtype=np.intp), np.empty((0, len(truth)))
-    nearest, _ = spatial.cKDTree(truth).query(found[:, :2])
-    near = np.flatnonzero(nearest <= radius_px)
-    distances = spatial.distance.cdist(found[near, :2], truth)
-    return near, np.where(distances <= radius_px, distances, np.inf)
+    tree, other = spatial.KDTree(found[:, :2]), spatial.KDTree(truth)
+    near = np.sort(tree.sparse_distance_matrix(other, radius_px, output_type="ndarray"), order=["i", "j"])
+    return Reach(near["i"], near["j"], near["v"])
+
+
+def choose_pairs(reach: Reach, costs: NDArray[np.generic]) -> NDArray[np.intp]:
+    """Choose pairs, one to one, as many as possible, then of the least cost.
+
+    Atoms that no chain of pairs connects do not compete: each group of connected ones is a small assignment problem.
+
+    Parameters
+    ----------
+    reach : Reach
+        The pairs.
+    costs : array, shape (n,)
+        Of each pair, not negative.
+
+    Returns
+    -------
+    array, shape (k,)
+        Numbers of the chosen pairs, ascending.
+    """
+    if len(costs) == 0:
+        return np.empty(0, dtype=np.intp)
+    first_true = int(reach.found.max()) + 1
+    atoms = first_true + int(reach.truth.max()) + 1
+    graph = sparse.coo_array((np.ones(len(costs)), (reach.found, first_true + reach.truth)), (atoms, atoms))
+    group = sparse.csgraph.connected_components(graph, directed=False)[1][reach.found]
+    order = np.argsort(group, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+    return np.sort(np.concatenate([_assign(reach, costs, numbers) for numbers in groups]))
+
+
+def _assign(reach: Reach, costs: NDArray[np.generic], numbers: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return which pairs of a group to take, by the Hungarian algorithm."""
+    if len(numbers) == 1:
+        return numbers
+    found, row = np.unique(reach.found[numbers], return_inverse=True)
+    truth, column = np.unique(reach.truth[numbers], return_inverse=True)
+    shape = len(found), len(truth)
+    # Dearer than all pairs together, so that one more pair always beats cheaper ones.
+    table = np.full(shape, 1 + (1 + min(shape)) * float(costs[numbers].max()))
+    number = np.full(shape, -1)
+    table[row, column], number[row, column] = costs[numbers], numbers
+    taken: NDArray[np.intp] = number[optimize.linear_sum_assignment(table)]
+    return taken[taken >= 0]
 
 
 def match_atoms(found: NDArray[np.floating], truth: NDArray[np.floating], radius_px: float = 2.5) -> NDArray[np.intp]:
@@ -142,9 +188,6 @@ def match_atoms(found: NDArray[np.floating], truth: NDArray[np.floating], radius
     ValueError
         If the radius is not positive.
     """
-    near, distances = within_reach(found, truth, radius_px)
-    # Dearer than all pairs together, so that one more pair always beats closer ones.
-    forbidden = radius_px * (1 + min(distances.shape))
-    chosen, partner = optimize.linear_sum_assignment(np.minimum(distances, forbidden))
-    pairs = np.isfinite(distances[chosen, partner])
-    return np.stack([near[chosen[pairs]], partner[pairs]], axis=1)
+    reach = within_reach(found, truth, radius_px)
+    chosen = choose_pairs(reach, reach.distance_px)
+    return np.stack([reach.found[chosen], reach.truth[chosen]], axis=1)

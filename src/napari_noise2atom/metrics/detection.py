@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from napari_noise2atom.movie import is_bad_frame
 
-from .atoms import find_atoms, inside, match_atoms, within_reach
+from .atoms import choose_pairs, find_atoms, inside, match_atoms, within_reach
 
 __all__ = ["Detection", "DetectionTally", "detection_scores", "ratio"]
 
@@ -83,9 +82,9 @@ class _Candidates:
 class DetectionTally:
     """Collects candidates frame by frame, then finds the best threshold for all frames at once.
 
-    Sets of maxima that can all be paired at the same time form a matroid. Hence the best set for any weights that
-    fall with the height holds, for *every* threshold, as many maxima above it as any matching has pairs: one
-    assignment per frame gives the optimal number of pairs at all thresholds.
+    Sets of maxima that can all be paired at the same time form a matroid. Hence the largest set of the least cost, for
+    any costs that rise where the height falls, holds, for *every* threshold, as many maxima above it as any matching
+    has pairs: one assignment per frame gives the optimal number of pairs at all thresholds.
 
     Parameters
     ----------
@@ -102,12 +101,11 @@ class DetectionTally:
         height, width = frame.shape
         real = inside(positions, (height, width))
         atoms = find_atoms(frame)
-        rows, distances = within_reach(atoms, real, self._radius_px)
-        near = atoms[rows]
-        weights = np.isfinite(distances) * np.arange(len(near), 0, -1.0)[:, None]
-        chosen, partner = optimize.linear_sum_assignment(weights, maximize=True)
-        paired = chosen[weights[chosen, partner] > 0]
-        self._frames.append(_Candidates(index, atoms[::-1, 2].copy(), np.sort(near[paired, 2]), near, real))
+        reach = within_reach(atoms, real, self._radius_px)
+        # the brightest come first, so that their numbers are costs that rise where the height falls
+        paired = reach.found[choose_pairs(reach, reach.found)]
+        near = atoms[np.unique(reach.found)]
+        self._frames.append(_Candidates(index, atoms[::-1, 2].copy(), np.sort(atoms[paired, 2]), near, real))
 
     def best_threshold(self) -> float:
         """Return the threshold of the highest F1 over all frames; infinite if no maximum is near a real atom."""
