@@ -114,12 +114,25 @@ def test_damaged_dm_is_refused(tmp_path: Path, stack: np.ndarray, ending: str) -
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "float32", "float64"])
 def test_ser(tmp_path: Path, stack: np.ndarray, dtype: str) -> None:
     path = tmp_path / "movie.ser"
-    write_ser(path, stack.astype(dtype), 2.5e-11, 1_600_000_000 + 2 * np.arange(6))
+    write_ser(path, stack.astype(dtype), 2.5e-11, 1_600_000_000 + 4 * np.arange(6))
     movie = read_movie(path)
     np.testing.assert_array_equal(movie.data, stack)
     assert movie.data.dtype == dtype
     assert movie.pixel_size_nm == pytest.approx(0.025)
-    assert movie.frame_time_s == pytest.approx(2)
+    assert movie.frame_time_s == pytest.approx(4)
+
+
+@pytest.mark.parametrize("begun_s", [0.0, 0.3, 0.99])
+@pytest.mark.parametrize("frame_s", [0.025, 0.3, 1.5, 5.0])
+def test_ser_tells_a_frame_time_only_where_its_stamps_of_whole_seconds_do(
+    tmp_path: Path, frame_s: float, begun_s: float
+) -> None:
+    path = tmp_path / "movie.ser"
+    write_ser(
+        path, np.zeros((20, 4, 4), np.uint8), 1e-11, (1_600_000_000 + begun_s + frame_s * np.arange(20)).astype(int)
+    )
+    told = read_movie(path).frame_time_s
+    assert told is None if frame_s < 1 else told == pytest.approx(frame_s, rel=0.05)
 
 
 def test_ser_agrees_with_rosettasciio(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ _TYPES = {1: "<u1", 2: "<u2", 3: "<u4", 4: "<i1", 5: "<i2", 6: "<i4", 7: "<f4", 
 _IMAGES = 0x4122
 _ELEMENT = struct.Struct("<ddiddiHii")
 _UNTIMED_TAG_BYTES = 4
+_LEAST_S = 20
+"""Shortest series whose frame time the stamps tell: each is a whole second, so that both ends are off by 5 % at most."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def read_ser(path: Path) -> Movie:
     """Read a SER series lazily.
 
     Frames are turned upside down, since TIA stores the lowest line first. The frame time comes from the time stamps,
-    which have a resolution of one second; it is the mean over the series.
+    which have a resolution of one second; it is the mean over the series, and unknown of one shorter than 20 s.
 
     Raises
     ------
@@ -101,4 +103,4 @@ def _frame_time_s(buffer: mmap.mmap, tags: NDArray[np.int64], size: int) -> floa
     if len(tags) < 2 or tags.min() < 0 or tags.max() + 8 > size:
         return None
     first, last = (struct.unpack_from("<I", buffer, int(at) + _UNTIMED_TAG_BYTES)[0] for at in (tags[0], tags[-1]))
-    return (last - first) / (len(tags) - 1) if last > first else None
+    return (last - first) / (len(tags) - 1) if last - first >= _LEAST_S else None
