@@ -88,6 +88,7 @@ def test_imagej_calibration(tmp_path: Path, stack: np.ndarray, unit: str) -> Non
     movie = _same(path, stack)
     assert movie.pixel_size_nm == pytest.approx(0.05 * per_nm)
     assert movie.frame_time_s == pytest.approx(0.04)
+    assert not movie.notes
 
 
 def test_imagej_frame_rate_and_missing_unit(tmp_path: Path, stack: np.ndarray) -> None:
@@ -95,6 +96,9 @@ def test_imagej_frame_rate_and_missing_unit(tmp_path: Path, stack: np.ndarray) -
     tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "TYX", "fps": 25.0})
     movie = read_movie(path)
     assert movie.frame_time_s == pytest.approx(0.04)
+    assert movie.notes == (
+        "movie.tif: the frame time is that of ImageJ's playback speed, 25 frames a second; check it.",
+    )
     assert movie.pixel_size_nm is None
 
 

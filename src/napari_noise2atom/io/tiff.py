@@ -49,7 +49,8 @@ def read_tiff(path: Path, signal: int | str | None = None) -> Movie:
     stack = movies[chosen.number]
     pages = _complete_pages(stack, layout, directory)
     missing = missing_note(path.name, len(pages), stack.expected) or _cut_note(path.name, layout, directory)
-    data, notes = _frames(path, pages, directory), chosen.notes + missing
+    doubt = (f"{path.name}: {layout.doubt}",) if layout.doubt else ()
+    data, notes = _frames(path, pages, directory), chosen.notes + missing + doubt
     return Movie(data, layout.pixel_size_nm, layout.frame_time_s, movie_name(path), notes, chosen.names)
 
 

@@ -40,6 +40,8 @@ class Layout:
     """Whether frames without a directory of their own follow the first one."""
     pixel_size_nm: float | None = None
     frame_time_s: float | None = None
+    doubt: str = ""
+    """Why the calibration may be wrong."""
 
 
 def read_layout(directory: Directory) -> Layout | None:
@@ -77,9 +79,11 @@ def _imagej(text: str, directory: Directory) -> Layout:
     per_unit = directory.resolution[0]
     pixel = length_nm(1 / per_unit, fields.get("unit", "")) if per_unit > 0 else None
     frame_time = time_s(fields.get("finterval", 0), fields.get("tunit", "s"))
+    doubt = ""
     if frame_time is None and (rate := float(fields.get("fps", 0))) > 0:
         frame_time = time_s(1 / rate, "s")
-    return Layout(stacks, True, pixel if fields.get("unit") not in ("inch", "in") else None, frame_time)
+        doubt = f"the frame time is that of ImageJ's playback speed, {rate:g} frames a second; check it."
+    return Layout(stacks, True, pixel if fields.get("unit") not in ("inch", "in") else None, frame_time, doubt)
 
 
 def _shaped(fields: dict[str, Any], directory: Directory) -> Layout | None:
