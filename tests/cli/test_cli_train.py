@@ -1,6 +1,7 @@
 import json
 import signal
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -68,6 +69,14 @@ def test_the_paper_keeps_its_clean_images_but_for_a_crop_as_small_as_the_movie(n
     assert noise2atom("train", movie_file, "-o", "run", "--preset", "paper").code == 0
     expected = Settings().simulation.model_copy(update={"crop_px": 48})
     assert script.calls[0]["settings"].simulation == expected
+
+
+def test_small_frames_need_a_smaller_low_pass_only(noise2atom, simulated, scripted):
+    np.save("small.npy", simulated.noisy.data[:, :32, :32])
+    script = scripted()
+    assert noise2atom("train", "small.npy", "-o", "run", "--set", "training.low_pass_px=17").code == 0
+    settings = script.calls[0]["settings"]
+    assert (settings.simulation.crop_px, settings.training.low_pass_px) == (32, 17)
 
 
 def test_json_lines(noise2atom, movie_file, scripted):

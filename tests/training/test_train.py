@@ -293,8 +293,18 @@ def test_a_run_is_not_resumed_with_another_movie(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"simulation": {"crop_px": 24}}, "crop_px 24 is smaller than training.low_pass_px 33"),
-        ({"simulation": {"crop_px": 72, "lattice_px": 80}}, "frames of 64 × 64 px are smaller than a training crop"),
+        (
+            {"simulation": {"crop_px": 24}},
+            "crop_px 24 is smaller than training.low_pass_px 33; set .*low_pass_px=13, or",
+        ),
+        (
+            {"simulation": {"crop_px": 72, "lattice_px": 80}},
+            "frames of 64 × 64 px are smaller than a training crop of 72 px; set simulation.crop_px=64$",
+        ),
+        (
+            {"simulation": {"crop_px": 72, "lattice_px": 80}, "training": {"low_pass_px": 65}},
+            "set simulation.crop_px=64 and training.low_pass_px=33$",
+        ),
     ],
 )
 def test_crops_that_do_not_fit_are_refused_before_the_warm_start(

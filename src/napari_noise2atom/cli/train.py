@@ -95,7 +95,7 @@ def train(
     base = choose_preset(preset or str(recorded.get("preset", "default")))
     changes = (recorded, {"preset": base.preset}, options)
     # What can be known to be wrong is said before anything is read.
-    override(base, *changes, alone=True)
+    wished = override(base, *changes, alone=True)
     check_group(devices, nodes, rendezvous)
 
     from napari_noise2atom.io import read_movie
@@ -113,7 +113,7 @@ def train(
         return
     out = results(as_json)
     tell_notes(source.notes)
-    settings = override(training.load_run_settings(run), options) if resume else _propose(source, base, changes, out)
+    settings = override(training.load_run_settings(run), options) if resume else _propose(source, wished, changes, out)
     finished = _follow(training.train(source, settings, run=run, resume=resume), run, as_json)
     _tell_end(finished, movie, run, out)
 

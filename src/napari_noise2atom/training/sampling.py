@@ -5,7 +5,7 @@ import numpy as np
 from napari_noise2atom.io import find_bad_frames
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.normalisation import Normalisation
-from napari_noise2atom.settings import Settings
+from napari_noise2atom.settings import CROP_STEP_PX, Settings
 
 from .patches import SIDE_PX, Patches
 
@@ -17,14 +17,15 @@ def sample_frames(movie: Movie, settings: Settings) -> tuple[tuple[int, ...], tu
     crop, low_pass = settings.simulation.crop_px, settings.training.low_pass_px
     if settings.training.epochs and crop < low_pass:
         raise ValueError(
-            f"simulation.crop_px {crop} is smaller than training.low_pass_px {low_pass}; choose larger crops or a "
-            "smaller low-pass"
+            f"simulation.crop_px {crop} is smaller than training.low_pass_px {low_pass}; "
+            f"set training.low_pass_px={_low_pass_within(crop)}, or choose larger crops"
         )
     if min(movie.shape[1:]) < crop:
-        size = f"{movie.shape[1]} × {movie.shape[2]}"
+        size, fitting = f"{movie.shape[1]} × {movie.shape[2]}", min(movie.shape[1:]) // CROP_STEP_PX * CROP_STEP_PX
+        low_pass_too = f" and training.low_pass_px={_low_pass_within(fitting)}" if fitting < low_pass else ""
         raise ValueError(
             f"{movie.name}: frames of {size} px are smaller than a training crop of {crop} px; "
-            "set simulation.crop_px to less, and training.low_pass_px if need be"
+            f"set simulation.crop_px={fitting}{low_pass_too}"
         )
     wanted = min(settings.training.sampled_frames, len(movie))
     order = np.random.default_rng((settings.run.seed, 98)).permutation(len(movie))
@@ -40,6 +41,11 @@ def sample_frames(movie: Movie, settings: Settings) -> tuple[tuple[int, ...], tu
     if len(good) < 2:
         raise ValueError(f"{movie.name}: found {len(good)} usable frames; expected at least two that are not blank")
     return tuple(sorted(good[:wanted])), tuple(sorted(bad))
+
+
+def _low_pass_within(crop_px: int) -> int:
+    """Return the side of a low-pass that leaves half a crop [px]."""
+    return crop_px // 2 + 1
 
 
 def sample_patches(movie: Movie, settings: Settings, normalisation: Normalisation) -> tuple[Patches, tuple[int, ...]]:
