@@ -111,6 +111,13 @@ def test_a_folder_for_several_movies_may_have_a_dot(noise2atom, movie_file, mode
     assert (tmp_path / "2024.05.01/two_denoised.zarr").is_dir()
 
 
+def test_nothing_is_denoised_if_a_movie_is_missing(noise2atom, movie_file, model_file, tmp_path):
+    ended = noise2atom("denoise", movie_file, "absent.tif", "-m", model_file, "-o", "out")
+    assert_refused(ended, 1, "absent.tif: there is no such file; check the name")
+    assert "Denoising" not in ended.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_denoise_uses_the_threads_that_it_is_told(noise2atom, movie_file, model_file, monkeypatch):
     """Those of the computer on which the model was trained mean nothing here."""
     told = []
@@ -299,6 +306,8 @@ def test_settings_are_listed(noise2atom):
         (("score",), "Missing argument"),
         (("simulate", "x", "--frame-rate", "3"), "No such option"),
         (("simulate", "x", "--frames", "many"), "Invalid value for '--frames'"),
+        (("simulate", "x", "--set", "simulation.x=4"), "one that 'noise2atom settings simulate' lists"),
+        (("train", "x.tif", "-o", "run", "--set", "simulation.x=4"), "one that 'noise2atom settings' lists"),
     ],
 )
 def test_wrong_use(noise2atom, words, sentence):
@@ -315,6 +324,8 @@ def test_help_shows_the_text_and_range_of_a_setting(noise2atom, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     text = " ".join(noise2atom("train", "--help").out.split())
     assert "End after this time with the best model so far; 0 means no limit [min]. (≥ 0)" in text
+    assert "'noise2atom settings' lists" in text
+    assert "'noise2atom settings simulate' lists" in " ".join(noise2atom("simulate", "--help").out.split())
 
 
 def test_numbers_are_short():

@@ -53,6 +53,13 @@ def test_npy_that_is_no_movie(tmp_path: Path, array: np.ndarray) -> None:
         read_movie(path)
 
 
+def test_a_single_image_is_called_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "flat.npy", np.zeros((64, 48)))
+    with pytest.raises(MovieFileError, match="got a single image of 64 × 48 px; expected a movie") as caught:
+        read_movie(tmp_path / "flat.npy")
+    assert "part" not in str(caught.value)
+
+
 def test_npy_header_of_terabytes(tmp_path: Path) -> None:
     path = tmp_path / "huge.npy"
     with path.open("wb") as file:

@@ -55,6 +55,9 @@ def denoise(
         _check_output(path, resume, overwrite, scheduler, *outputs, *model_files(model))
     chosen = _parse_range(frames)
     device = check_device(device)
+    # of several movies, none is computed in vain
+    if missing := [movie for movie in outputs if not movie.exists()]:
+        raise ValueError(f"{missing[0]}: there is no such file; check the name")
 
     with _writer(scheduler, threads) as (write, threads):
         for movie, path in outputs.items():

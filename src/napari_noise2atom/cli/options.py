@@ -15,6 +15,7 @@ __all__ = [
     "Assignments",
     "Device",
     "Json",
+    "MovieAssignments",
     "MovieFile",
     "MovieFiles",
     "Overwrite",
@@ -56,10 +57,14 @@ PresetOption = Annotated[
     str | None,
     typer.Option("--preset", metavar="|".join(PRESETS), help=f"{Settings.model_fields['preset'].description}"),
 ]
-Assignments = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as those that 'noise2atom settings' lists."),
-]
+
+
+def _assignments(lists: str) -> Any:
+    return typer.Option("--set", metavar="NAME=VALUE", help=f"Any setting, such as those that '{lists}' lists.")
+
+
+Assignments = Annotated[list[str] | None, _assignments("noise2atom settings")]
+MovieAssignments = Annotated[list[str] | None, _assignments("noise2atom settings simulate")]
 
 
 def choose_preset(name: str) -> Settings:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from napari_noise2atom.settings import MovieSettings
+
 __all__ = [
     "SettingRow",
     "UsageError",
@@ -156,7 +158,8 @@ def problem(error: ValidationError, settings: BaseModel | None = None) -> str:
     match first["type"]:
         case "extra_forbidden":
             likely = "".join(f"{close}, or " for close in _alike(name, list(rows)))
-            return f"got the setting {name}; expected {likely}one that 'noise2atom settings' lists"
+            command = "noise2atom settings simulate" if isinstance(settings, MovieSettings) else "noise2atom settings"
+            return f"got the setting {name}; expected {likely}one that '{command}' lists"
         case "value_error":
             return f"{name}: {first['ctx']['error']}".removeprefix(": ")
         case "string_pattern_mismatch" if name in rows:

@@ -8,7 +8,7 @@ import typer
 from napari_noise2atom.settings import MovieSettings
 
 from .console import messages, results, say, table
-from .options import Assignments, Overwrite, require_free, setting
+from .options import MovieAssignments, Overwrite, require_free, setting
 from .overrides import assigned, given, merge, override
 from .progress import ProgressLine
 
@@ -22,7 +22,7 @@ def simulate(
     frames: Annotated[int | None, setting(MovieSettings, "frames", "--frames")] = None,
     size: Annotated[int | None, setting(MovieSettings, "size_px", "--size", metavar="PX")] = None,
     seed: Annotated[int | None, setting(MovieSettings, "seed", "--seed")] = None,
-    assignments: Assignments = None,
+    assignments: MovieAssignments = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Simulate a noisy movie whose atoms are known; 'noise2atom settings simulate' lists the settings."""

@@ -71,9 +71,15 @@ def check_shape(name: str, shape: Sequence[int], dtype: Any) -> None:
         raise MovieFileError(
             f"{name}: got values of type {dtype}; expected grey values, integers or floats, convert them"
         )
+    if len(shape) == 2:
+        raise MovieFileError(
+            f"{name}: got a single image of {shape[0]} × {shape[1]} px; expected a movie, open one, or a folder of "
+            "such images"
+        )
     if len(shape) != 3:
         raise MovieFileError(
-            f"{name}: got an array of shape {shape}; expected a movie with the axes (t, y, x), save one such part of it"
+            f"{name}: got an array of shape {shape}; expected a movie with the axes (t, y, x)"
+            f"{', save one such part of it' if len(shape) > 3 else ''}"
         )
     if shape[0] < 2:
         raise MovieFileError(f"{name}: got {_counted(shape[0])}; expected a movie, open one with at least two frames")

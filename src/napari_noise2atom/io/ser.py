@@ -22,7 +22,7 @@ _IMAGES = 0x4122
 _ELEMENT = struct.Struct("<ddiddiHii")
 _UNTIMED_TAG_BYTES = 4
 _LEAST_S = 20
-"""Shortest series whose frame time the stamps tell: each is a whole second, so that both ends are off by 5 % at most."""
+"""Shortest series whose frame time the stamps tell [s]: each is a whole second, which is 5 % of it at most."""
 
 
 @dataclass(frozen=True)

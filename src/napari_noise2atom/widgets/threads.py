@@ -33,8 +33,11 @@ def in_words(error: BaseException) -> str:
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if isinstance(error, MemoryError) or "out of memory" in text.lower():
         return f"There was too little memory: choose smaller batches or crops, or the device cpu ({text})."
-    if isinstance(error, ValueError | OSError | JobError):
-        return text
+    match error:
+        case OSError(strerror=str(reason)):
+            return reason if error.filename is None else f"{error.filename}: {reason}"
+        case ValueError() | OSError() | JobError():
+            return text
     return f"{type(error).__name__}: {text}"
 
 
