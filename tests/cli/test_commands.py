@@ -213,6 +213,8 @@ def test_score_without_and_with_truth(noise2atom, movie_file, truth_file, tmp_pa
     assert alone.code == 0
     assert "css" in alone.out
     assert "f1" not in alone.out
+    against_raw = noise2atom("score", movie_file, "--raw", movie_file)
+    assert "or spots narrowed" in " ".join(against_raw.out.split())
     words = ("score", movie_file, "--raw", movie_file, "--truth", truth_file, "-o", "scores.csv", "--json")
     full = noise2atom(*words)
     assert full.code == 0

@@ -5,7 +5,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_noise2atom.movie import Movie
-from napari_noise2atom.trust import measure_residual
+from napari_noise2atom.settings import DetectorSettings, SceneSettings, Settings
+from napari_noise2atom.trust import measure_residual, null_movie
 from napari_noise2atom.trust.residual import LAGS_PX, autocovariance, frame_residual
 
 
@@ -68,6 +69,21 @@ def test_afterglow_shows_along_x_and_a_lost_atom_in_both():
     lost = measure_residual(Movie(noise[..., 1:] + atom), blank)
     assert lost.autocorrelation[LAGS_PX + 1, LAGS_PX] > 0.2
     assert "correlate by" in lost.sentence
+
+
+def test_what_noise_alone_has_is_told_beside():
+    scene, detector = (
+        SceneSettings(background_gradient=1, background_texture=0.3),
+        DetectorSettings(read_noise_counts=0),
+    )
+    settings = Settings(scene=scene, detector=detector)
+    raw = Movie(np.random.default_rng(0).normal(size=(4, 96, 96)))
+    null = null_movie("noise model", raw, settings)
+    residual = measure_residual(raw, Movie(np.zeros((4, 96, 96))), null=null)
+    assert residual.noise[LAGS_PX, LAGS_PX + 1] == pytest.approx(detector.afterglow, abs=0.03), "but for the wedge"
+    assert residual.noise[LAGS_PX + 1, LAGS_PX] == pytest.approx(0, abs=0.03)
+    assert f"noise alone, simulated, by {residual.noise[LAGS_PX, LAGS_PX + 1]:.2f} and" in residual.sentence
+    assert "-0.00" not in residual.sentence
 
 
 def test_a_constant_movie_has_no_residual():

@@ -158,7 +158,7 @@ def test_the_residual_is_a_layer_that_is_computed_as_one_looks(qtbot, viewer, at
     until_over(qtbot, widget)
     (layer,) = layers_of(viewer, "residual")
     np.testing.assert_allclose(layer.scale, atomic.scale)
-    assert "correlate by" in widget.status.text()
+    assert "those of the detector's noise alone" in widget.status.text()
     assert not widget.picture.isHidden()
     show_frame(viewer, atomic, 7)
     qtbot.waitUntil(lambda: np.asarray(layer._slice.image.raw).any(), timeout=MS)

@@ -65,7 +65,8 @@ def score_movie(
 
         - always ``css`` (of a frame: mean with its two neighbours; of the movie: mean over all pairs) and ``mean``
           (intensity in [0, 1] of the movie's range);
-        - with a raw movie ``raw_css``, ``low_pass_correlation``, ``residual_x``, ``residual_y``;
+        - with a raw movie ``raw_css``, ``low_pass_correlation``, ``residual_x``, ``residual_y``; the residual of spots
+          that a model has narrowed holds their rims, which `napari_noise2atom.trust.measure_residual` takes away;
         - with truth ``psnr_db`` (one affine fit for all frames), ``ssim`` (one for each frame), ``precision``,
           ``recall``, ``f1``, ``error_px`` and, if the pixel size is known, ``error_pm``; one height threshold, the
           one of the highest F1, holds for all frames, and counts are summed before the movie's figures are formed.

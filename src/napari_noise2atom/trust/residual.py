@@ -18,6 +18,8 @@ __all__ = ["LAGS_PX", "Residual", "autocovariance", "frame_residual", "measure_r
 
 LAGS_PX = 8
 SAMPLED_FRAMES = 16
+NOISE_FRAMES = 4
+"""Of noise alone: as it is the same in all frames, few tell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,8 @@ class Residual:
     """Shape (17, 17): at lags of -8 to 8 px in y and x, mean over frames; 1 in the centre."""
     blur_px: float = 0.0
     """Standard deviation of the Gaussian with which the denoised movie is blurred before [px]."""
+    noise: NDArray[np.float64] | None = None
+    """The autocorrelation of noise alone, if it is known."""
 
     def frame(self, raw: NDArray[np.float32], denoised: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the residual of a frame [grey values of the raw movie], shape (y, x)."""
@@ -45,12 +49,23 @@ class Residual:
     @property
     def sentence(self) -> str:
         """How much neighbouring pixels have in common, in words."""
-        centre = self.autocorrelation[LAGS_PX]
-        along_y = self.autocorrelation[:, LAGS_PX]
+        along_x, along_y = _of_neighbours(self.autocorrelation)
+        if self.noise is not None:
+            noise_x, noise_y = _of_neighbours(self.noise)
+            return (
+                f"Neighbouring pixels of the residual correlate by {along_x:.2f} along x and by {along_y:.2f} along y; "
+                f"those of the detector's noise alone, simulated, by {noise_x:.2f} and {noise_y:.2f}."
+            )
         return (
-            f"Neighbouring pixels of the residual correlate by {centre[LAGS_PX + 1]:.2f} along x, where the detector's "
-            f"afterglow does the same to pure noise, and by {along_y[LAGS_PX + 1]:.2f} along y, where noise has 0."
+            f"Neighbouring pixels of the residual correlate by {along_x:.2f} along x, where the detector's "
+            f"afterglow does the same to pure noise, and by {along_y:.2f} along y, where noise has 0."
         )
+
+
+def _of_neighbours(autocorrelation: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the correlation of neighbours along x and along y; that of noise that rounds to zero has no sign."""
+    along_x, along_y = autocorrelation[LAGS_PX, LAGS_PX + 1], autocorrelation[LAGS_PX + 1, LAGS_PX]
+    return round(float(along_x), 2) + 0.0, round(float(along_y), 2) + 0.0
 
 
 def measure_residual(
@@ -59,6 +74,7 @@ def measure_residual(
     progress: Callable[[int, int], None] = lambda done, total: None,
     *,
     blur_px: float = 0.0,
+    null: Movie | None = None,
 ) -> Residual:
     """Fit a denoised movie to the raw one and see what the rest looks like, on up to 16 frames spread over the movie.
 
@@ -71,6 +87,8 @@ def measure_residual(
     blur_px : float
         Standard deviation of the Gaussian that gives narrowed spots the movie's own width back, as from
         `napari_noise2atom.simulate.clean.lost_width_px`; without it, their rims would remain [px].
+    null : Movie, optional
+        Frames of the detector's noise, as the ``noise model`` of `null_movie`, whose correlation is told beside.
 
     Returns
     -------
@@ -94,8 +112,19 @@ def measure_residual(
         total += autocovariance(fit.frame(fill_edges(movie.frame(index)), denoised.frame(index)))
         progress(done, 2 * len(frames))
     power = float(total[LAGS_PX, LAGS_PX])
-    correlation = total / power if power > 0 else np.full_like(total, np.nan)
-    return replace(fit, spread=float(np.sqrt(power / len(frames))), autocorrelation=correlation)
+    noise = None if null is None else _noise_of(null.frames(range(min(NOISE_FRAMES, len(null)))))
+    return replace(fit, spread=float(np.sqrt(power / len(frames))), autocorrelation=_normalised(total), noise=noise)
+
+
+def _noise_of(frames: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the autocorrelation of what differs from frame to frame, shape (17, 17)."""
+    total = np.sum([autocovariance(change) for change in np.diff(frames, axis=0)], axis=0)
+    return _normalised(total)
+
+
+def _normalised(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    power = float(covariance[LAGS_PX, LAGS_PX])
+    return covariance / power if power > 0 else np.full_like(covariance, np.nan)
 
 
 def frame_residual(

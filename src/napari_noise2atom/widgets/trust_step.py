@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, 
 
 from napari_noise2atom.movie import Movie
 from napari_noise2atom.simulate.clean import lost_width_px
-from napari_noise2atom.trust import Atoms, NoiseTest, Residual, measure_atoms, measure_residual, noise_test
+from napari_noise2atom.trust import Atoms, NoiseTest, Residual, measure_atoms, measure_residual, noise_test, null_movie
 
 from .files import ask_where_to_save
 from .jobs import BackgroundJob, Wanted
@@ -145,9 +145,10 @@ class TrustStep(QWidget):
         """Add the residual as a layer, with its autocorrelation."""
 
         def work(task: _Task, wanted: Wanted) -> tuple[Residual, Movie]:
-            denoised = task.denoise(task.movie)
-            blur_px = lost_width_px(task.model.settings.simulation)
-            return measure_residual(task.movie, denoised, wanted, blur_px=blur_px), denoised
+            denoised, settings = task.denoise(task.movie), task.model.settings
+            null = null_movie("noise model", task.movie, settings)
+            blur_px = lost_width_px(settings.simulation)
+            return measure_residual(task.movie, denoised, wanted, blur_px=blur_px, null=null), denoised
 
         self._start(work, self._take_residual)
 
