@@ -214,6 +214,11 @@ def test_the_result_in_the_package_is_of_the_sample_movie(simulated):
         assert correlation > 2 * np.corrcoef(noisy.ravel(), truth.ravel())[0, 1]
 
 
+def test_the_sample_s_result_is_known_as_that_of_its_movie():
+    raw, result, *_ = [meta["metadata"]["noise2atom"] for _, meta, kind in sample_result() if kind == "image"]
+    assert result["of"] == raw["id"]
+
+
 def test_the_result_in_the_package_is_small():
     assert (PACKAGE / "sample" / "denoised.tif").stat().st_size < 500_000
 

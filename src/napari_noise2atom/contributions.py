@@ -170,12 +170,15 @@ def sample_result() -> list[LayerTuple]:
     """
     simulated = simulate_movie(MovieSettings())
     frames = np.asarray(read_movie(_SAMPLE_RESULT).data) / np.float32(255)
-    denoised = simulated.noisy.with_data(frames, f"{simulated.noisy.name} denoised")
+    name = simulated.noisy.name
+    denoised = simulated.noisy.with_data(frames, f"{name} denoised")
     variance = MovieSettings().spot_variance_px2
     drawn = preset("compact").simulation.model_copy(update={"variance_min_px2": variance, "variance_max_px2": variance})
-    origin = {"noise2atom": {"result": "denoised", "of": simulated.noisy.name, LOST_WIDTH: lost_width_px(drawn)}}
+    raw = layer_data(simulated.noisy)
+    raw[1]["metadata"]["noise2atom"]["id"] = name
+    origin = {"noise2atom": {"result": "denoised", "of": name, LOST_WIDTH: lost_width_px(drawn)}}
     result = layer_data(denoised, metadata=origin)
-    return [layer_data(simulated.noisy), result, _truth(simulated), _atoms(simulated)]
+    return [raw, result, _truth(simulated), _atoms(simulated)]
 
 
 def _truth(simulated: SimulatedMovie) -> LayerTuple:

@@ -61,7 +61,8 @@ def test_a_result_lies_on_its_raw_layer(viewer, raw):
     assert made.units == raw.units
     assert made.axis_labels == raw.axis_labels
     assert made.name == "film denoised"
-    assert made.metadata == {"noise2atom": {"result": "denoised", "of": "film", "recipe": {"seed": 1}}}
+    origin = {"result": "denoised", "of": raw.metadata["noise2atom"]["id"], "recipe": {"seed": 1}}
+    assert made.metadata == {"noise2atom": origin}
     np.testing.assert_array_equal(made.extent.world, raw.extent.world)
 
 
@@ -89,7 +90,7 @@ def test_adding_a_result_touches_nothing_of_the_user_s(viewer, raw):
     assert (viewer.scene.camera.model_dump(), viewer.dims.point, viewer.dims.order) == before
 
 
-def test_results_are_all_movies_of_the_same_size(viewer, raw):
+def test_results_are_those_of_the_layer_however_it_is_called_and_other_movies_of_its_size(viewer, raw):
     same = add_result(viewer, raw, np.zeros(raw.data.shape, np.float32), "denoised")
     truth = add_movie(viewer, name="truth")
     viewer.add_image(np.zeros((FRAMES, ROWS, COLUMNS + 1)))
@@ -97,7 +98,10 @@ def test_results_are_all_movies_of_the_same_size(viewer, raw):
     viewer.add_image(np.zeros((FRAMES, ROWS, COLUMNS, 3), np.uint8), rgb=True)
     viewer.add_image(np.zeros((2, FRAMES, ROWS, COLUMNS)))
     viewer.add_labels(np.zeros((FRAMES, ROWS, COLUMNS), int))
+    of_truth = add_result(viewer, truth, np.zeros(raw.data.shape, np.float32), "denoised")
+    raw.name, truth.name = truth.name, raw.name
     assert results_of(viewer, raw) == [same, truth]
+    assert results_of(viewer, truth) == [raw, of_truth]
 
 
 @pytest.mark.parametrize("dimensions", [3, 4])

@@ -129,6 +129,21 @@ def test_flip_takes_the_denoised_layer_and_not_a_truth_above_it(viewer, raw, den
     assert shown == {raw, denoised}
 
 
+def test_results_of_another_movie_of_the_same_size_are_left_out(viewer, raw, denoised, views):
+    other = add_movie(viewer, frames_of(5), name="other")
+    of_other = add_result(viewer, other, denoised_data(3), "denoised", contrast_limits=(0, 1))
+    difference = np.asarray(views.difference(raw).data[4])
+    expected = frame_residual(raw.data[4].astype(np.float32), denoised.data[4])
+    np.testing.assert_allclose(difference, expected, atol=1e-4)
+    seen = []
+    for _ in range(2):
+        views.flip(raw)
+        seen += [layer for layer in viewer.layers if layer.visible]
+    assert seen == [raw, denoised]
+    views.side_by_side(raw)
+    assert not of_other.visible
+
+
 def test_flip_after_the_result_was_removed_leaves_something_to_see(viewer, raw, denoised, views):
     views.flip(raw)
     viewer.layers.remove(denoised)

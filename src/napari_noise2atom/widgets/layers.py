@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import product
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from napari.layers import Image, Layer, Points, Tracks
@@ -177,8 +178,13 @@ def _placed(raw: Image, kind: str, extra: int = 0) -> dict[str, Any]:
         "translate": (0,) * extra + tuple(raw.translate[-3:]),
         "units": ("pixel",) * extra + tuple(raw.units[-3:]),
         "axis_labels": (kind,) * extra + tuple(raw.axis_labels[-3:]),
-        "metadata": {"noise2atom": {"result": kind, "of": raw.name}},
+        "metadata": {"noise2atom": {"result": kind, "of": _identity(raw)}},
     }
+
+
+def _identity(raw: Image) -> str:
+    """Return by what results know the layer from which they were made, whatever its name is by then."""
+    return str(raw.metadata.setdefault("noise2atom", {}).setdefault("id", uuid4().hex))
 
 
 def _append(viewer: Viewer, layer: Layer) -> None:
@@ -264,11 +270,13 @@ def contrast_of(denoised: NDArray[np.float32]) -> tuple[float, float]:
 
 def results_of(viewer: Viewer, raw: Image) -> list[Image]:
     """Return the layers that were made here from a raw one, and other movies of its size, such as a truth."""
+    own = _identity(raw)
     return [
         layer
         for layer in viewer.layers
         if isinstance(layer, Image)
         and layer != raw  # napari gives plugins proxies of its layers, each time another one
+        and layer.metadata.get("noise2atom", {}).get("of", own) == own
         and not layer.rgb
         and tuple(layer.data.shape[-3:]) == tuple(raw.data.shape[-3:])
         and math.prod(layer.data.shape) == math.prod(raw.data.shape)
