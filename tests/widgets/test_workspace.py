@@ -241,6 +241,33 @@ def test_a_chosen_preset_and_the_run_s_settings_outlive_another_movie(qtbot, vie
     assert (workspace.settings.preset, workspace.settings.run) == ("paper", run)
 
 
+def test_settings_of_one_movie_are_not_those_of_the_next(qtbot, viewer, quick, workspace, movie_step):
+    add_movie(viewer, frames_of(shape=(4, ROWS, COLUMNS)), name="short")
+    until_measured(qtbot, workspace)
+    workspace.change("training", workspace.settings.training.model_copy(update={"epochs": 3}))
+    restless = {"drift_px": 2.0, "jump_px": 3.0, "flicker": 1.0, "spot_variance_px2": 40.0, "column_atoms": 30}
+    quick["estimate"] = type(FOUND)(**vars(FOUND) | restless)
+    movie_step.choose(add_movie(viewer, name="restless"))
+    until_measured(qtbot, workspace)
+    assert workspace.settings.network.aligned
+    quick["estimate"] = FOUND
+    movie_step.choose(add_movie(viewer, frames_of(shape=(20, ROWS, COLUMNS)), name="long"))
+    until_measured(qtbot, workspace)
+    settings, afresh = workspace.settings, preset(workspace.settings.preset)
+    assert settings.network == afresh.network
+    assert settings.simulation.kernel_px == afresh.simulation.kernel_px
+    assert settings.simulation.atoms_per_position == afresh.simulation.atoms_per_position
+    assert settings.training.epochs == 3, "the user's own"
+
+
+def test_a_preset_that_is_chosen_is_taken_without_earlier_edits(qtbot, viewer, workspace, movie_step):
+    add_movie(viewer)
+    until_measured(qtbot, workspace)
+    workspace.change("training", workspace.settings.training.model_copy(update={"epochs": 3}))
+    workspace.choose_preset("paper")
+    assert workspace.settings.training == preset("paper").training
+
+
 def test_a_real_movie_is_really_measured(qtbot, viewer):
     """No replacement of the estimate here."""
     simulated = simulate_movie(MovieSettings(frames=12, size_px=96))

@@ -62,6 +62,8 @@ class Workspace(QObject):
         self.model_name = ""
         self.doubts: tuple[str, ...] = ()
         self._chosen_preset: PresetName | None = None
+        self._edits: dict[str, dict[str, Any]] = {}
+        """What the user has set since a preset was chosen, by group and field."""
         self._measuring = BackgroundJob(self)
         self._measuring.done.connect(self._take_measured)
         self._measuring.failed.connect(self._fail)
@@ -90,11 +92,14 @@ class Workspace(QObject):
     def choose_preset(self, name: PresetName) -> None:
         """Take the settings of a preset, with what the movie tells."""
         self._chosen_preset = name
-        base = preset(name).model_copy(update={"run": self.settings.run})
-        self._propose(base)
+        self._edits.clear()
+        self._propose(name)
 
     def change(self, group: str, values: Any) -> None:
         """Take a group of settings from a form."""
+        before = getattr(self.settings, group)
+        edited = {name: value for name, value in values if value != getattr(before, name)}
+        self._edits.setdefault(group, {}).update(edited)
         self.settings = self.settings.model_copy(update={group: values})
         self.settings_changed.emit()
 
@@ -124,7 +129,11 @@ class Workspace(QObject):
             self.movie = movie_of_layer(self.layer.data, layer_facts(self.layer))
             self.layer_changed.emit()
 
-    def _propose(self, base: Settings) -> None:
+    def _propose(self, name: PresetName) -> None:
+        """Take a preset and what the user has set, with what this movie tells; nothing is left of another movie."""
+        base = preset(name).model_copy(update={"run": self.settings.run})
+        edited = {group: getattr(base, group).model_copy(update=values) for group, values in self._edits.items()}
+        base = base.model_copy(update=edited)
         if self.measured is not None and self.movie is not None:
             base = settings_from(self.measured.found, self.movie, base)
         self.settings = base
@@ -132,10 +141,7 @@ class Workspace(QObject):
 
     def _take_measured(self, measured: Measured) -> None:
         self.measured = measured
-        if self.settings.preset == (self._chosen_preset or measured.preset):
-            self._propose(self.settings)  # what the user has set meanwhile stays
-        else:
-            self.choose_preset(measured.preset)
+        self._propose(self._chosen_preset or measured.preset)
         self.measured_changed.emit()
 
     def _doubt(self) -> None:
