@@ -430,17 +430,36 @@ def test_a_second_result_replaces_nothing(qtbot, viewer, raw, step_of):
     assert widget.save.isEnabled()
 
 
-def test_the_plot_fits_the_result_that_is_left(qtbot, viewer, measured, step_of):
+def test_the_plot_fits_the_result_that_is_left(qtbot, viewer, raw, measured, step_of):
     widget = step_of(Denoiser())
     widget.apply.click()
     longer = add_movie(viewer, frames_of(shape=(2 * FRAMES, ROWS, COLUMNS)), name="longer")
     measured.choose_layer(longer)
     widget.apply.click()
     viewer.layers.remove(denoised_layers(viewer)[-1])
+    assert widget.css.isHidden()
+    measured.choose_layer(raw)
+    assert not widget.css.isHidden()
     widget.paint()
     widget.css.frame_chosen.emit(FRAMES - 1)
     assert len(widget.css.plot.curves["css"].getOriginalDataset()[0]) == FRAMES
     assert widget.css._nearest(10 * FRAMES) == FRAMES - 1
+
+
+def test_what_is_computed_and_saved_is_the_newest_result_of_the_chosen_movie(viewer, raw, measured, step_of):
+    widget = step_of(Denoiser())
+    widget.apply.click()
+    widget.apply.click()
+    other = add_movie(viewer, frames_of(seed=1), name="other")
+    measured.choose_layer(other)
+    assert widget.result is None
+    assert not widget.save.isEnabled()
+    widget.apply.click()
+    assert "other denoised" in widget.model.text()
+    measured.choose_layer(raw)
+    assert widget.result.layer is denoised_layers(viewer)[1]
+    assert denoised_layers(viewer)[1].name in widget.model.text()
+    assert widget.save.isEnabled()
 
 
 def test_adding_the_result_touches_nothing_of_the_user_s_view(viewer, raw, step_of):

@@ -50,6 +50,7 @@ class Result:
     bad: tuple[int, ...]
     denoising: BrowsedDenoising
     layer: Image
+    raw: Image
     source: str | None
     """File of the raw movie, if it is known."""
     contrast_set: bool = False
@@ -72,6 +73,7 @@ class DenoiseStep(QWidget):
         super().__init__()
         self._viewer, self._workspace, self._denoiser = viewer, workspace, denoiser
         self.result: Result | None = None
+        """The newest one of the chosen movie: what is plotted, computed and saved."""
         self.results: list[Result] = []
         self._changed = False
         self._build()
@@ -89,7 +91,7 @@ class DenoiseStep(QWidget):
             job.done.connect(end)
             job.failed.connect(self._fail)
         workspace.model_changed.connect(self._show_state)
-        workspace.layer_changed.connect(self._show_state)
+        workspace.layer_changed.connect(self._choose_result)
         workspace.doubts_changed.connect(self._show_state)
         viewer.dims.events.current_step.connect(self.show_cursor)
         viewer.layers.events.removed.connect(self.forget)
@@ -149,24 +151,20 @@ class DenoiseStep(QWidget):
         denoising = BrowsedDenoising(movie, denoise, live.notes.append, live.notes.append)
         metadata = {"recipe": model.recipe, LOST_WIDTH: lost_width_px(model.settings.simulation)}
         layer = add_result(self._viewer, raw, denoising.array, "denoised", contrast_limits=(0, 1), metadata=metadata)
-        result = self.result = Result(movie, bad, denoising, layer, raw.source.path)
+        result = Result(movie, bad, denoising, layer, raw, raw.source.path)
         self.results.append(result)
         live.computed.connect(lambda index: self._take_frame(result, index))
         live.failed.connect(self._fail)
         live.follow(layer, denoising.frames)
-        self.css.show_movie(len(movie), bad)
-        self.css.show()
-        self._changed = True
-        self.show_cursor()
-        self._show_state()
+        self._choose_result()
         self.status.setText("")
 
     def compute_all(self) -> None:
         """Compute every frame in the background."""
         if self.result is not None:
-            frames, count = self.result.denoising.frames, len(self.result.movie)
-            frames.retry()
-            self._computing.run(lambda wanted: _compute_all(frames.wait, count, wanted))
+            result = self.result
+            result.denoising.frames.retry()
+            self._computing.run(lambda wanted: _compute_all(result, wanted))
             self._show_state()
 
     def save_as(self, path: Path) -> None:
@@ -250,18 +248,24 @@ class DenoiseStep(QWidget):
         for result in [result for result in self.results if result.layer is event.value]:
             self.results.remove(result)
             if result is self.result:
-                self.result = self.results[-1] if self.results else None
                 self._computing.cancel()
-                self.css.setVisible(self.result is not None)
-                if self.result is not None:
-                    self.css.show_movie(len(self.result.movie), self.result.bad)
-                    self.show_cursor()
-                self._changed = True
+        self._choose_result()
+
+    def _choose_result(self) -> None:
+        """Turn to the newest result of the chosen movie."""
+        own = [result for result in self.results if result.raw is self._workspace.layer]
+        newest = own[-1] if own else None
+        if newest is not self.result:
+            self.result = newest
+            self.css.setVisible(newest is not None)
+            if newest is not None:
+                self.css.show_movie(len(newest.movie), newest.bad)
+                self.show_cursor()
+            self._changed = True
         self._show_state()
 
-    def _computed(self, result: object) -> None:
-        frames, result = 0, self.result
-        if result is not None and (frames := result.denoising.frames.capacity) < len(result.movie):
+    def _computed(self, result: Result) -> None:
+        if (frames := result.denoising.frames.capacity) < len(result.movie):
             self._end("every frame computed", f"{frames} frames are kept in memory; Save… computes the others anew.")
         else:
             self._end("every frame computed", "")
@@ -293,18 +297,21 @@ class DenoiseStep(QWidget):
         """Enable what can be done now."""
         workspace, busy = self._workspace, self._computing.busy or self._saving.busy
         model = workspace.model
-        named = f"Model {workspace.model_name}." if model is not None else "Train or load a model first."
-        self.model.setText(" ".join((named, *workspace.doubts)))
+        texts = [f"Model {workspace.model_name}." if model is not None else "Train or load a model first."]
+        texts += workspace.doubts
+        texts += [f"Result: {self.result.layer.name}."] if self.result is not None else []
+        self.model.setText(" ".join(texts))
         self.apply.setEnabled(model is not None and workspace.movie is not None)
         self.compute.setEnabled(self.result is not None and not busy)
         self.save.setEnabled(self.result is not None and not busy)
         self.cancel.setEnabled(busy)
 
 
-def _compute_all(wait: Callable[[int], Any], count: int, wanted: Wanted) -> None:
-    for index in range(count):
-        wait(index)
+def _compute_all(result: Result, wanted: Wanted) -> Result:
+    for index in range(count := len(result.movie)):
+        result.denoising.frames.wait(index)
         wanted(index + 1, count)
+    return result
 
 
 def _save(result: Result, path: Path, wanted: Wanted) -> Path:
