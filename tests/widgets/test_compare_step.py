@@ -115,6 +115,15 @@ def test_nothing_is_compared_without_a_method_or_a_movie(step_of, measured):
     assert not widget.start.isEnabled()
 
 
+def test_nothing_is_compared_while_a_value_that_is_shown_was_not_taken(step_of):
+    widget = step_of("raw")
+    widget.form._edits["minutes"].value = "eight"
+    assert not widget.start.isEnabled()
+    assert "minutes: got 'eight'" in widget.start.toolTip()
+    widget.form._edits["minutes"].value = "8"
+    assert widget.start.isEnabled()
+
+
 def test_each_result_is_a_layer_a_row_and_a_curve(qtbot, viewer, raw, step_of):
     viewer.layers.selection = {raw}
     widget = compared(qtbot, step_of(*FAST))

@@ -133,6 +133,18 @@ def test_small_numbers_can_be_typed(form_of, text):
     assert form.settings.learning_rate == 5e-5
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("0,1", 0.1), ("1,5", 1.5), ("0,125", 0.125), (",5", 0.5), ("2,5e3", 2500)]
+)
+def test_a_comma_may_stand_for_the_decimal_point(form_of, text, value):
+    form = form_of(SceneSettings())
+    form.edited.connect(form.show_settings)
+    type_into(form, "atom_peak_e", text)
+    assert form.settings.atom_peak_e == value
+    assert edit_of(form, "atom_peak_e").value == text
+    assert not form.problem
+
+
 @hypothesis_settings(max_examples=30, deadline=None)
 @given(value=st.floats(1e-9, 1e9))
 def test_any_positive_number_that_is_typed_is_taken_exactly(qapp, value):
@@ -141,7 +153,7 @@ def test_any_positive_number_that_is_typed_is_taken_exactly(qapp, value):
     assert form.settings.atom_peak_e == value
 
 
-@pytest.mark.parametrize("text", ["", "much", "-1", "nan", "inf", "1,5"])
+@pytest.mark.parametrize("text", ["", "much", "-1", "nan", "inf", "1,500", "1.000,5"])
 def test_what_is_no_value_is_marked_and_tells_nothing(form_of, text):
     form = form_of(SceneSettings())
     edit = edit_of(form, "atom_peak_e")
@@ -149,9 +161,11 @@ def test_what_is_no_value_is_marked_and_tells_nothing(form_of, text):
     assert form.settings == SceneSettings()
     assert not form.heard
     assert "border" in edit.native.styleSheet()
-    assert "atom peak [e]" in edit.native.toolTip()
+    assert f"atom peak [e]: got {text!r}" in form.problem
+    assert edit.native.toolTip() == form.problem
     edit.value = "2.5"
     assert form.heard == [SceneSettings(atom_peak_e=2.5)]
+    assert not form.problem
     assert not edit.native.styleSheet()
     assert edit.native.toolTip() == SceneSettings.model_fields["atom_peak_e"].description
 

@@ -10,6 +10,7 @@ from scripted import COLUMNS, FRAMES, ROWS, TIMEOUT_S, Script, add_movie, finish
 from napari_noise2atom.events import Alarm, Checkpointed, Command, Paused, Score
 from napari_noise2atom.settings import Settings, preset
 from napari_noise2atom.widgets import train_step as train_module
+from napari_noise2atom.widgets.form import SettingsForm
 from napari_noise2atom.widgets.jobs import State
 from napari_noise2atom.widgets.layers import show_frame
 from napari_noise2atom.widgets.train_step import MOST_PREVIEWS, TrainStep
@@ -88,6 +89,19 @@ def test_the_training_gets_movie_settings_and_a_new_folder(qtbot, step_of, measu
     options["run"].mkdir(parents=True)
     run(qtbot, widget)
     assert widget.script.call[1]["run"].name == "run 2"
+
+
+def test_nothing_is_trained_while_a_value_that_is_shown_was_not_taken(step_of):
+    widget = step_of()
+    form = next(form for form in widget.findChildren(SettingsForm) if "max_minutes" in form._edits)
+    form._edits["max_minutes"].value = "1,000"
+    assert enabled(widget) == set()
+    assert widget.refused.text().startswith("max minutes: got '1,000'.")
+    assert not widget.refused.isHidden()
+    form._edits["max_minutes"].value = "0,1"
+    assert enabled(widget) == {"start", "resume"}
+    assert widget.refused.isHidden()
+    assert widget._workspace.settings.run.max_minutes == 0.1
 
 
 def test_the_model_is_handed_on_and_the_end_is_said(qtbot, step_of, measured):

@@ -48,6 +48,7 @@ __all__ = ["CompareStep"]
 CURSOR_MS = 40
 COLUMNS = 2
 """Of the check boxes."""
+START = "Denoise the movie with each ticked method; each result becomes a layer at once."
 PRESENT = "present model"
 PICTURE = "compare.png"
 
@@ -101,10 +102,10 @@ class CompareStep(QWidget):
 
     def _build(self) -> None:
         self.form = SettingsForm(CompareSettings(), ("minutes", "filter_px", "filter_frames"))
+        self.form.problem_changed.connect(self._show_state)
         self.start = QPushButton("Compare")
         self.stop = QPushButton("Stop")
         self.save = QPushButton("Save…")
-        self.start.setToolTip("Denoise the movie with each ticked method; each result becomes a layer at once.")
         self.stop.setToolTip("End within a step; results so far are kept.")
         self.save.setToolTip("A new folder with the movies as TIFF, scores as CSV, and a picture.")
         self.start.clicked.connect(self.start_comparison)
@@ -272,7 +273,9 @@ class CompareStep(QWidget):
         self.present.setToolTip(
             f"Model {workspace.model_name}." if workspace.model is not None else "None is there yet."
         )
-        self.start.setEnabled(idle and workspace.movie is not None and bool(self._chosen() or self._joins()))
+        chosen = bool(self._chosen() or self._joins())
+        self.start.setEnabled(idle and workspace.movie is not None and chosen and not self.form.problem)
+        self.start.setToolTip(self.form.problem or START)
         self.stop.setEnabled(now is State.RUNNING)
         self.save.setEnabled(idle and bool(self.results))
         if now is State.STOPPING:

@@ -47,7 +47,8 @@ def label_of(name: str) -> str:
 class SettingsForm(QWidget, Generic[Model]):
     """Edits fields of a group of settings.
 
-    What cannot be a value is marked and said in its tooltip; the settings stay what they were then.
+    What cannot be a value is marked and said in its tooltip; the settings stay what they were then. A comma may stand
+    for the decimal point.
 
     Parameters
     ----------
@@ -61,11 +62,14 @@ class SettingsForm(QWidget, Generic[Model]):
 
     edited = Signal(object)
     """The group with the user's new value."""
+    problem_changed = Signal(str)
+    """Why a value that is shown was not taken, in a sentence or two; empty if all were."""
 
     def __init__(self, settings: Model, names: Collection[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._settings = settings
         self._refused: dict[str, Any] = {}
+        self._problems: dict[str, str] = {}
         self._edits: dict[str, ValueWidget[Any]] = {}
         layout = form_layout(self)
         for name in names:
@@ -95,9 +99,17 @@ class SettingsForm(QWidget, Generic[Model]):
                 with edit.changed.blocked():
                     edit.value = _shown(edit, value)
             self._mark(name, "")
+        self.problem_changed.emit(self.problem)
+
+    @property
+    def problem(self) -> str:
+        """Why a value that is shown was not taken; empty if all were."""
+        return next(iter(self._problems.values()), "")
 
     def _take(self, name: str, value: Any) -> None:
         """Take a value, with those that were refused before if they fit now: one end of a range waits for the other."""
+        if isinstance(getattr(self._settings, name), float):
+            value = _with_point(value)
         refused, self._refused = self._refused, {}
         waiting = {other: its for other, its in refused.items() if other != name}
         try:
@@ -109,18 +121,23 @@ class SettingsForm(QWidget, Generic[Model]):
             except ValidationError as error:
                 self._refused[name] = value
                 message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-                self._mark(name, f"{label_of(name)}: got {value!r}. {message}")
+                self._mark(name, f"{label_of(name)}: got {self._edits[name].value!r}. {message}")
+                self.problem_changed.emit(self.problem)
                 return
         self._settings = settings
         for every in self._edits:
             if every not in self._refused:
                 self._mark(every, "")
         self.edited.emit(settings)
+        self.problem_changed.emit(self.problem)
 
     def _with(self, values: dict[str, Any]) -> Model:
         return type(self._settings).model_validate(self._settings.model_dump() | values)
 
     def _mark(self, name: str, problem: str) -> None:
+        self._problems.pop(name, None)
+        if problem:
+            self._problems[name] = problem
         native = self._edits[name].native
         native.setStyleSheet("border: 1px solid #d55e00;" if problem else "")
         native.setToolTip(problem or type(self._settings).model_fields[name].description or "")
@@ -156,6 +173,13 @@ def _shown(edit: ValueWidget[Any], value: Any) -> Any:
 def _shows(edit: ValueWidget[Any], value: Any) -> bool:
     """Tell whether a widget shows a value, however it was typed: what one types must not be rewritten."""
     try:
-        return bool(type(value)(edit.value) == value)
+        return bool(float(_with_point(edit.value)) == value if isinstance(value, float) else edit.value == value)
     except ValueError:
         return False
+
+
+def _with_point(text: str) -> str:
+    """Return a number with a decimal point for one with a comma; 1,500 may be 1500, and is left as it is."""
+    whole, _, rest = text.partition(",")
+    thousands = len(rest) == 3 and rest.isdecimal() and whole.strip("+- 0")
+    return text if thousands or "." in text else text.replace(",", ".", 1)

@@ -121,6 +121,7 @@ def forms_of(workspace: Workspace, main: Mapping[str, tuple[str, ...]], expert: 
     def form(group: str, names: list[str]) -> SettingsForm[Any]:
         made: SettingsForm[Any] = SettingsForm(getattr(workspace.settings, group), names)
         made.edited.connect(lambda values: workspace.change(group, values))
+        made.problem_changed.connect(lambda problem: workspace.note_problem(made, problem))
         workspace.settings_changed.connect(lambda: made.show_settings(getattr(workspace.settings, group)))
         return made
 

@@ -86,7 +86,7 @@ class TrainStep(QWidget):
         self.job.finished.connect(self._finish)
         self.job.failed.connect(self._fail)
         workspace.settings_changed.connect(self._show_settings)
-        for signal in (workspace.layer_changed, workspace.measured_changed):
+        for signal in (workspace.layer_changed, workspace.measured_changed, workspace.form_problem_changed):
             signal.connect(self._show_state)
         viewer.dims.events.current_step.connect(self.follow_slider)
         self._show_settings()
@@ -96,6 +96,8 @@ class TrainStep(QWidget):
         self.progress = QProgressBar()
         self.progress.setFormat("")
         self.progress.setRange(0, 1)
+        self.refused = wrapped()
+        self.refused.setStyleSheet("color: #e69f00;")
         self.status = wrapped()
         self.alarms = wrapped()
         self.alarms.setStyleSheet("color: #e69f00;")
@@ -113,7 +115,7 @@ class TrainStep(QWidget):
         for form in forms_of(self._workspace, {"run": ("device", "max_minutes", "seed")}, groups):
             layout.addWidget(form)
         layout.addLayout(self._buttons())
-        for widget in (self.progress, self.status, self.alarms, self.pictures, self.plots, self.history):
+        for widget in (self.refused, self.progress, self.status, self.alarms, self.pictures, self.plots, self.history):
             layout.addWidget(widget)
 
     def _choices(self) -> QFormLayout:
@@ -316,10 +318,13 @@ class TrainStep(QWidget):
 
     def _show_state(self, state: object = None) -> None:
         """Enable what can be done now; the state alone decides."""
-        now = self.job.state
-        ready = self._workspace.movie is not None and self._workspace.measured is not None
-        self.start.setEnabled(now is State.IDLE and ready)
-        self.resume.setEnabled(now is State.IDLE and self._workspace.movie is not None)
+        now, workspace = self.job.state, self._workspace
+        problem = workspace.form_problem
+        self.refused.setText(f"{problem}. Correct it before you train." if problem else "")
+        self.refused.setVisible(bool(problem))
+        free = now is State.IDLE and workspace.movie is not None and not problem
+        self.start.setEnabled(free and workspace.measured is not None)
+        self.resume.setEnabled(free)
         self.pause.setEnabled(now in (State.RUNNING, State.PAUSED))
         self.pause.setText("Continue" if now is State.PAUSED else "Pause")
         self.stop.setEnabled(now in (State.RUNNING, State.PAUSED))

@@ -47,6 +47,8 @@ class Workspace(QObject):
     measured_changed = Signal()
     """`measured` is there, or gone, or `problem` says why not."""
     settings_changed = Signal()
+    form_problem_changed = Signal()
+    """`form_problem` says why a value that a form shows is not in the settings, or no longer."""
     model_changed = Signal()
     doubts_changed = Signal()
     """What speaks against applying the model to the movie was found out."""
@@ -64,6 +66,7 @@ class Workspace(QObject):
         self._chosen_preset: PresetName | None = None
         self._edits: dict[str, dict[str, Any]] = {}
         """What the user has set since a preset was chosen, by group and field."""
+        self._form_problems: dict[object, str] = {}
         self._measuring = BackgroundJob(self)
         self._measuring.done.connect(self._take_measured)
         self._measuring.failed.connect(self._fail)
@@ -102,6 +105,18 @@ class Workspace(QObject):
         self._edits.setdefault(group, {}).update(edited)
         self.settings = self.settings.model_copy(update={group: values})
         self.settings_changed.emit()
+
+    @property
+    def form_problem(self) -> str:
+        """Why a value that a form shows is not in the settings; empty if all are."""
+        return next(iter(self._form_problems.values()), "")
+
+    def note_problem(self, form: object, problem: str) -> None:
+        """Note why a form's value was not taken, or by an empty text that all were."""
+        self._form_problems.pop(form, None)
+        if problem:
+            self._form_problems[form] = problem
+        self.form_problem_changed.emit()
 
     def use_model(self, model: "TrainedModel", name: str) -> None:
         """Take a model, a new one or one from a file."""
