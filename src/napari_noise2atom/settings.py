@@ -264,7 +264,7 @@ class RunSettings(_Group):
     mixed_precision: bool = True
     """Multiply in 16 bits where the processor or GPU is built for it: faster, with slight rounding."""
     max_minutes: NonNegative = 0.0
-    """End after this time with the best model so far; 0 means no limit [min]."""
+    """End when the run, resumed or not, has taken this time, with the best model so far; 0 means no limit [min]."""
     checkpoint_every_s: Positive = 60.0
     """Time between checkpoints [s]."""
     preview_every_s: Positive = 10.0

@@ -325,7 +325,7 @@ def test_every_command_has_help(noise2atom, command):
 def test_help_shows_the_text_and_range_of_a_setting(noise2atom, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     text = " ".join(noise2atom("train", "--help").out.split())
-    assert "End after this time with the best model so far; 0 means no limit [min]. (≥ 0)" in text
+    assert "with the best model so far; 0 means no limit [min]. (≥ 0)" in text
     assert "'noise2atom settings' lists" in text
     assert "'noise2atom settings simulate' lists" in " ".join(noise2atom("simulate", "--help").out.split())
 

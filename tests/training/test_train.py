@@ -279,6 +279,17 @@ def test_what_cannot_be_resumed_is_said(movie: Movie, fast: Settings, tmp_path: 
         load_run_settings(tmp_path)
 
 
+def test_a_run_without_minutes_left_is_not_resumed(movie: Movie, fast: Settings, tmp_path: Path) -> None:
+    collect(train(movie, fast, run=tmp_path), stop_at=6)
+    before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
+    spent = changed(fast, {"run": {"max_minutes": 1e-5}})
+    with pytest.raises(
+        ValueError, match=r"s already, and max_minutes counts the whole run: got 1e-05; give at least 0"
+    ):
+        next(train(movie, spent, run=tmp_path, resume=True))
+    assert {name: (tmp_path / name).read_bytes() for name in files(tmp_path)} == before
+
+
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + 1], ids=["shorter", "brighter"])
 def test_a_run_is_not_resumed_with_another_movie(
     movie: Movie, fast: Settings, tmp_path: Path, change: Callable[[NDArray[Any]], NDArray[Any]]

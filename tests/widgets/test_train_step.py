@@ -394,36 +394,38 @@ def test_a_folder_without_a_run_is_refused_in_words(step_of, tmp_path):
     assert enabled(widget) == {"start", "resume"}
 
 
-def with_a_run(qtbot, step_of):
-    """Return the step after a training that left a checkpoint."""
-    widget = step_of(endless=True)
-    widget.start.click()
-    widget.stop.click()
-    qtbot.waitUntil(lambda: widget.job.state is State.IDLE, timeout=MS)
-    widget.run_folder.mkdir(parents=True)
-    (widget.run_folder / "checkpoint.safetensors").touch()
-    return widget
+def test_the_resume_button_always_asks_and_proposes_the_last_run_of_the_movie(
+    qtbot, viewer, raw, step_of, measured, monkeypatch
+):
+    widget = step_of(started())
+    run(qtbot, widget)
+    last, proposed, resumed = widget.run_folder, [], []
 
+    def answer(parent, title, folder):
+        proposed.append(folder)
+        return "runs"
 
-def test_the_resume_button_goes_on_with_the_last_run(qtbot, step_of):
-    widget = with_a_run(qtbot, step_of)
-    (widget.run_folder / "settings.json").write_text(preset("compact").model_dump_json())
-    widget._train = again = Script()
-    widget.resume.click()
-    qtbot.waitUntil(lambda: again.closed.is_set(), timeout=MS)
-    assert again.call[1]["run"] == widget.run_folder
-    assert again.call[1]["resume"]
-
-
-def test_a_run_of_another_movie_is_not_gone_on_with(qtbot, viewer, step_of, measured, monkeypatch):
-    widget = with_a_run(qtbot, step_of)
-    measured.choose_layer(add_movie(viewer, name="other"))
-    asked, resumed = [], []
-    monkeypatch.setattr(train_module.QFileDialog, "getExistingDirectory", lambda *given: asked.append(given) or "runs")
+    monkeypatch.setattr(train_module.QFileDialog, "getExistingDirectory", answer)
     monkeypatch.setattr(widget, "resume_run", resumed.append)
     widget.resume.click()
-    assert len(asked) == 1
-    assert resumed == [Path("runs")]
+    measured.choose_layer(add_movie(viewer, name="other"))
+    widget.resume.click()
+    assert proposed == [str(last), ""]
+    assert resumed == [Path("runs"), Path("runs")]
+
+
+def test_a_run_that_is_refused_clears_nothing_and_is_not_proposed(qtbot, step_of, tmp_path):
+    widget = step_of(started(), step(3), Score(3, {"css": 0.8}, best=True), preview(), finished())
+    run(qtbot, widget)
+    last = widget.run_folder
+    (tmp_path / "settings.json").write_text(preset("compact").model_dump_json())
+    widget._train = Script(ValueError("the run has trained for 25 s already"))
+    widget.resume_run(tmp_path)
+    qtbot.waitUntil(lambda: widget.job.state is State.IDLE, timeout=MS)
+    assert "25 s already" in widget.alarms.text()
+    assert widget.run_folder == last
+    assert len(widget.plots.curves.of("css")[0]) == 1
+    assert widget.history.isEnabled()
 
 
 def test_closing_ends_a_running_training(qtbot, step_of):

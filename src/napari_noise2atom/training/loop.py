@@ -89,7 +89,8 @@ def train(
     Raises
     ------
     ValueError
-        If the movie cannot be trained on, the device is not there, or the folder cannot be used.
+        If the movie cannot be trained on, the device is not there, the folder cannot be used, or a resumed run has
+        no minutes left.
 
     Notes
     -----
@@ -161,6 +162,12 @@ class _Session:
                 "start a new run"
             )
         self.pace = self._fresh_pace()
+        if self.pace.time_is_up:
+            raise ValueError(
+                f"{self.folder.path} has trained for {self.progress.seconds:.0f} s already, and max_minutes counts the "
+                f"whole run: got {self.settings.run.max_minutes:g}; give at least "
+                f"{(self.progress.seconds // 6 + 1) / 10:g}, or 0 for no limit"
+            )
         self.learner.attempt = self.progress.attempt
         try:
             self.learner.restore(state)

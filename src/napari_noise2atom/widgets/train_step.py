@@ -1,6 +1,7 @@
 """Third step: training, with live curves and previews."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -51,6 +52,15 @@ def start_training(*args: Any, **options: Any) -> Events:
     return train(*args, **options)
 
 
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A run, and on what it trains: both stay the same when the user chooses another movie meanwhile."""
+
+    raw: Image
+    movie: Movie
+    folder: Path
+
+
 class TrainStep(QWidget):
     """Starts, shows, pauses and ends a training.
 
@@ -68,9 +78,10 @@ class TrainStep(QWidget):
         super().__init__()
         self._viewer, self._workspace, self._train = viewer, workspace, train
         self.job = StreamJob(self)
-        self.run_folder: Path | None = None
-        self._raw: Image | None = None
-        self._movie: Movie | None = None
+        self._asked: _Run | None = None
+        """The newest run that was asked for; it may be refused."""
+        self._begun: _Run | None = None
+        """The newest run that has begun: what is shown is its."""
         self._shown: tuple[int, ...] = ()
         self._newest: Step | None = None
         self._unpainted: Preview | None = None
@@ -142,11 +153,16 @@ class TrainStep(QWidget):
         self.stop.clicked.connect(self.job.stop)
         self.resume.clicked.connect(self._resume)
         self.stop.setToolTip("End within a step; the best model is kept.")
-        self.resume.setToolTip("Go on with the last run of this movie, or with one whose folder you choose.")
+        self.resume.setToolTip("Go on with a run of this movie; its folder is asked for. max minutes counts all of it.")
         layout = QHBoxLayout()
         for button in (self.start, self.pause, self.stop, self.resume):
             layout.addWidget(button)
         return layout
+
+    @property
+    def run_folder(self) -> Path | None:
+        """Folder of the newest run that has begun."""
+        return self._begun.folder if self._begun is not None else None
 
     def start_run(self) -> None:
         """Start a new run with the settings that are shown."""
@@ -184,7 +200,7 @@ class TrainStep(QWidget):
 
     def add_history(self) -> None:
         """Add a layer of all previews of the run, the newest last."""
-        raw = self._raw
+        raw = self._begun.raw if self._begun is not None else None
         if not self.previews or raw is None or raw not in self._viewer.layers:
             return
         data = SparseFrames((len(self.previews), *map(int, raw.data.shape[-3:])))
@@ -209,9 +225,7 @@ class TrainStep(QWidget):
         movie = self._workspace.movie
         if movie is None:
             return
-        self._raw, self._movie, self.run_folder = layer, movie, folder
-        self.previews, self._preview_layer, self._newest, self._unpainted = [], None, None, None
-        self.plots.clear()
+        self._asked = _Run(layer, movie, folder)
         self.alarms.hide()
         self.alarms.setText("")
         self.status.setText("Preparing …")
@@ -228,14 +242,24 @@ class TrainStep(QWidget):
             self.job.pause()
 
     def _resume(self) -> None:
-        last, same = self.run_folder, self._raw is self._workspace.layer
-        if same and last is not None and (last / "checkpoint.safetensors").is_file():
-            self.resume_run(last)
-        elif chosen := QFileDialog.getExistingDirectory(self, "Folder of the run of this movie to go on with"):
+        last = self._begun
+        proposed = str(last.folder) if last is not None and last.raw is self._workspace.layer else ""
+        if chosen := QFileDialog.getExistingDirectory(self, "Folder of the run of this movie to go on with", proposed):
             self.resume_run(Path(chosen))
+
+    def _clear(self) -> None:
+        """Show no more of the run before, now that another has begun."""
+        self._begun = self._asked
+        self.previews, self._preview_layer, self._newest, self._unpainted = [], None, None, None
+        self.history.setEnabled(False)
+        self.plots.clear()
+        self.plots.show()
+        self.pictures.show()
 
     def _take(self, event: TrainEvent) -> None:
         """Note an event; drawing is left to the timer."""
+        if self._begun is not self._asked:
+            self._clear()
         match event:
             case Started(settings=settings, device=device):
                 text = f"Training on {device}, preset {settings.preset}; the run is kept in {self.run_folder}."
@@ -273,7 +297,7 @@ class TrainStep(QWidget):
         self.pictures.show_picture(RAW, preview.raw[0])
         limits = contrast_of(preview.denoised)
         self.pictures.show_picture(DENOISED, preview.denoised[0], limits)
-        raw, layer = self._raw, self._preview_layer
+        raw, layer = self._begun.raw if self._begun is not None else None, self._preview_layer
         if raw is None or raw not in self._viewer.layers:
             return
         if layer is None:
@@ -291,8 +315,9 @@ class TrainStep(QWidget):
 
     def follow_slider(self, event: object = None) -> None:
         """Let the next preview show the frames of the list, or that on which the slider stands."""
-        running = self.job.state is not State.IDLE
-        movie, layer = (self._movie, self._raw) if running else (self._workspace.movie, self._workspace.layer)
+        movie, layer = self._workspace.movie, self._workspace.layer
+        if self._asked is not None and self.job.state is not State.IDLE:
+            movie, layer = self._asked.movie, self._asked.raw
         if movie is None or layer is None or layer not in self._viewer.layers:
             self._shown = ()
             return
@@ -303,7 +328,7 @@ class TrainStep(QWidget):
     def _finish(self, model: Any) -> None:
         self._timer.stop()
         self.paint()
-        self._workspace.use_model(model, f"trained on {self._raw.name if self._raw is not None else 'a movie'}")
+        self._workspace.use_model(model, f"trained on {self._asked.raw.name if self._asked is not None else 'a movie'}")
 
     def _fail(self, problem: str) -> None:
         self._timer.stop()
@@ -329,8 +354,5 @@ class TrainStep(QWidget):
         self.pause.setText("Continue" if now is State.PAUSED else "Pause")
         self.stop.setEnabled(now in (State.RUNNING, State.PAUSED))
         self.history.setEnabled(bool(self.previews))
-        if now is not State.IDLE:
-            self.plots.show()
-            self.pictures.show()
         if now is State.STOPPING:
             self.status.setText("Stopping after this step …")
