@@ -45,6 +45,17 @@ def test_the_dock_opens_once(qtbot, window):
     assert titles == ["1  Movie", "2  Simulate", "3  Train", "4  Denoise", "5  Trust", "6  Compare"]
 
 
+def test_views_wait_for_a_movie(window):
+    window.layers.clear()
+    _, dock = open_dock(window)
+    views = (dock.side_by_side, dock.flip, dock.difference)
+    assert not any(button.isEnabled() for button in views)
+    add_movie(window)
+    assert all(button.isEnabled() for button in views)
+    window.layers.clear()
+    assert not any(button.isEnabled() for button in views)
+
+
 def close_by_button(viewer, frame):
     frame.title.close_button.click()
 

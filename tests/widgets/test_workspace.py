@@ -119,6 +119,25 @@ def test_a_movie_that_comes_after_a_picture_is_chosen(viewer, workspace, movie_s
     assert offered(movie_step) == ["photograph", "film"]
 
 
+def test_without_a_movie_it_is_said_what_to_do(movie_step):
+    assert "Drag a movie" in movie_step.facts.text()
+    assert movie_step.estimates.isHidden()
+
+
+@pytest.mark.parametrize("add", [add_flat, add_colours, add_stack])
+def test_an_image_that_is_added_and_is_no_movie_is_told(viewer, workspace, movie_step, add):
+    layer = add(viewer)
+    assert workspace.layer is layer
+    assert movie_step.problem.text().startswith("photograph: got ")
+
+
+def test_a_movie_with_a_leading_axis_of_length_one_is_chosen(viewer, workspace, movie_step):
+    add_flat(viewer)
+    layer = viewer.add_image(frames_of()[np.newaxis], name="film")
+    assert workspace.layer is layer
+    assert workspace.movie.shape == (FRAMES, ROWS, COLUMNS)
+
+
 def test_the_chosen_movie_stays_chosen_while_it_is_there(viewer, workspace, movie_step):
     first = add_movie(viewer, name="first")
     second = add_movie(viewer, name="second")

@@ -61,6 +61,7 @@ class Noise2AtomDock(QWidget):
         self._build()
         self.workspace.model_changed.connect(lambda: self.sections[3].set_open(True))
         self.views.changed.connect(self._show_view)
+        self.workspace.layer_changed.connect(self._show_view)
         self._closed = False
         application = QApplication.instance()
         assert application is not None
@@ -176,5 +177,10 @@ class Noise2AtomDock(QWidget):
         self._show_view()
 
     def _show_view(self) -> None:
+        """Enable what can be looked at now."""
+        there = self.workspace.movie is not None
+        self.side_by_side.setEnabled(there or self.views.side_by_side_active)
+        self.flip.setEnabled(there)
+        self.difference.setEnabled(there)
         self.side_by_side.setChecked(self.views.side_by_side_active)
         self.back.setEnabled(self.views.active)

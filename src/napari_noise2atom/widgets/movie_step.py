@@ -7,10 +7,11 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_noise2atom.browsing import CACHE_BYTES
 from napari_noise2atom.estimate import MEANING
+from napari_noise2atom.layerdata import movie_of_layer
 from napari_noise2atom.movie import Movie
 
 from .section import Section, wrapped
-from .workspace import Workspace, is_result
+from .workspace import Workspace, is_result, layer_facts
 
 __all__ = ["MovieStep"]
 
@@ -52,6 +53,8 @@ class MovieStep(QWidget):
         workspace.layer_changed.connect(self._show_layer)
         workspace.measured_changed.connect(self._show_measured)
         self.list_layers()
+        self._show_layer()
+        self._show_measured()
 
     def choose(self, layer: Image) -> None:
         """Choose a layer."""
@@ -76,12 +79,10 @@ class MovieStep(QWidget):
             self._workspace.choose_layer(chosen)
 
     def _proposed(self, movies: list[Image]) -> Image | None:
-        """Return the active layer if it can be a movie, or the first that can, or what is refused with a sentence."""
+        """Return the active layer if it is a movie, or the first that is, or the newest, to be told why it is none."""
         active = self._viewer.layers.selection.active
-        likely = [layer for layer in movies if layer.ndim == 3 and not layer.rgb and layer.visible]
-        if active in likely or not likely:
-            return active if active in movies else None
-        return likely[0]
+        likely = [layer for layer in movies if layer.visible and _is_movie(layer)] or movies[-1:]
+        return active if active in likely else next(iter(likely), None)
 
     def _choose(self, index: int) -> None:
         self._workspace.choose_layer(self.layers.itemData(index))
@@ -128,6 +129,14 @@ class _Estimates(QWidget):
     def show_values(self, values: "dict[str, float]") -> None:
         for name, label in self.values.items():
             label.setText(f"{values[name]:.3g} {MEANING[name][1]}")
+
+
+def _is_movie(layer: Image) -> bool:
+    try:
+        movie_of_layer(layer.data, layer_facts(layer))
+    except ValueError:
+        return False
+    return True
 
 
 def _facts(movie: Movie) -> str:
