@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from napari_noise2atom.baselines import UnavailableError
+from napari_noise2atom.baselines import METHODS, UnavailableError
 from napari_noise2atom.baselines import bm3d as module
 from napari_noise2atom.settings import CompareSettings, MovieSettings
 from napari_noise2atom.simulate.noisy import simulate_movie
@@ -33,9 +33,9 @@ def stand_in(tmp_path, monkeypatch):
 
 
 def test_missing_package_is_named(movie, monkeypatch):
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(UnavailableError, match=r"pip install 'napari-noise2atom\[compare\]'"):
-        module.bm3d(movie, SETTINGS, lambda share: None)
+    monkeypatch.setattr("napari_noise2atom.baselines.method.find_spec", lambda name: None)
+    with pytest.raises(UnavailableError, match=r"package bm3d, .* pip install 'napari-noise2atom\[compare\]'"):
+        METHODS["bm3d"].denoise(movie, SETTINGS, lambda share: None)
 
 
 def test_frames_come_back_in_their_grey_values(movie, stand_in):

@@ -27,7 +27,7 @@ MARGINS_PX = 30
 class Waiting:
     """A method that tells its progress until it is told to stop or the gate is opened."""
 
-    title, source, trained = "Waiting", "a test", False
+    title, source, trained, missing = "Waiting", "a test", False, ""
 
     def __init__(self):
         self.begun, self.gate, self.ended = threading.Event(), threading.Event(), threading.Event()
@@ -90,12 +90,17 @@ def rows_of(table):
     return [[item.text() if item is not None else "" for item in row] for row in texts]
 
 
-def test_fast_methods_are_proposed_and_each_says_whose_it_is(qtbot, viewer, measured):
+@pytest.mark.parametrize("installed", [False, True])
+def test_fast_methods_are_proposed_and_each_says_whose_it_is(qtbot, viewer, measured, monkeypatch, installed):
+    spec = object() if installed else None
+    monkeypatch.setattr("napari_noise2atom.baselines.method.find_spec", lambda name: spec)
     widget = CompareStep(viewer, measured)
     qtbot.addWidget(widget)
     for name, method in METHODS.items():
-        assert widget.boxes[name].isChecked() is not method.trained
-        assert widget.boxes[name].toolTip() == method.source
+        box, there = widget.boxes[name], installed or name != "bm3d"
+        assert box.isChecked() is (there and not method.trained)
+        assert box.isEnabled() is there
+        assert box.toolTip() == method.source if there else "pip install" in box.toolTip()
     assert not widget.present.isEnabled()
     assert widget.start.isEnabled()
     assert not widget.save.isEnabled()
@@ -104,6 +109,17 @@ def test_fast_methods_are_proposed_and_each_says_whose_it_is(qtbot, viewer, meas
 def test_it_is_no_wider_than_the_dock(qtbot, step_of):
     widget = compared(qtbot, step_of(*FAST))
     assert widget.minimumSizeHint().width() < WIDTH_PX - MARGINS_PX
+
+
+def test_titles_are_not_cut(qtbot, step_of):
+    widget = step_of()
+    widget.resize(WIDTH_PX - MARGINS_PX, 800)
+    widget.table.show()
+    widget.show()
+    qtbot.waitExposed(widget)
+    room = widget.table.columnWidth(0) - widget.table.iconSize().width()
+    for title in (widget.present.text(), *(method.title for method in METHODS.values())):
+        assert widget.table.fontMetrics().horizontalAdvance(title) < room, title
 
 
 def test_nothing_is_compared_without_a_method_or_a_movie(step_of, measured):
@@ -159,9 +175,10 @@ def test_each_result_is_a_layer_a_row_and_a_curve(qtbot, viewer, raw, step_of):
 
 
 def test_all_curves_have_pens_of_their_own(step_of):
-    plot = step_of().plot
+    widget = step_of()
+    plot = widget.plot
     plot.show_movie(3, ())
-    pens = [plot.add(title, np.ones(3)) for title in (*METHODS, "present model")]
+    pens = [plot.add(title, np.ones(3)) for title in (*METHODS, widget.present.text())]
     assert len({(pen.color().name(), pen.style()) for pen in pens}) == len(pens)
 
 

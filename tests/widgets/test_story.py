@@ -171,10 +171,10 @@ def test_from_a_dropped_movie_to_a_saved_result(user: User, tmp_path: Path, monk
 
     dock.sections[4].set_open(False)
     dock.sections[5].set_open(True)
-    dock.compare.boxes["bm3d"].setChecked(False)
+    dock.compare.boxes["bm3d"].setChecked(False)  # it takes long
     user.click(dock.compare.start)
     user.wait(lambda: dock.compare.job.state is State.IDLE, 180)
-    assert dock.compare.results[-1].title == "Noise2Atom (present model)"
+    assert dock.compare.results[-1].title == "Noise2Atom (present)"
     user.click(dock.side_by_side)
     user.picture("compare")
 

@@ -12,7 +12,7 @@ METHODS: dict[str, Method] = {
         Method("gaussian-3d", "Gaussian 3-D", "a blur of each frame and along time", "filters:gaussian_3d"),
         Method("temporal-mean", "Temporal mean", "a mean of neighbouring frames", "filters:temporal_mean"),
         Method("median", "Median", "a median of 3 × 3 × 3 pixels", "filters:median"),
-        Method("bm3d", "BM3D", "Dabov et al. 2007", "bm3d:bm3d"),
+        Method("bm3d", "BM3D", "Dabov et al. 2007", "bm3d:bm3d", package="bm3d"),
         Method("pgure-svt", "PGURE-SVT", "Furnival et al. 2017", "pgure:pgure_svt"),
         Method("noise2void", "Noise2Void", "Krull et al. 2019, by CAREamics", "noise2void:noise2void", trained=True),
         Method("struct-n2v", "struct-N2V", "Broaddus et al. 2020, by CAREamics", "noise2void:struct_n2v", trained=True),

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +35,8 @@ def bm3d(movie: Movie, settings: CompareSettings, progress: Progress) -> NDArray
     Raises
     ------
     UnavailableError
-        If the package is missing, or its process crashes.
+        If its process crashes.
     """
-    if find_spec("bm3d") is None:
-        raise UnavailableError(
-            "BM3D needs the package bm3d, which is free for non-commercial use only: "
-            "pip install 'napari-noise2atom[compare]'"
-        )
     noise = PoissonGaussian.of(movie)
     with tempfile.TemporaryDirectory(prefix="noise2atom-bm3d-") as name:
         folder = Path(name)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ class Method:
         Module of this folder and function in it, such as ``filters:gaussian_2d``; imported when it is called.
     trained : bool
         Whether its result depends on a seed and on the minutes that it is given.
+    package : str
+        Package of the extra ``compare`` that it needs; those are free for non-commercial use only.
     """
 
     name: str
@@ -43,6 +46,17 @@ class Method:
     source: str
     place: str
     trained: bool = False
+    package: str = ""
+
+    @property
+    def missing(self) -> str:
+        """What is to be installed before it can run, in one sentence; empty where nothing is."""
+        if not self.package or find_spec(self.package) is not None:
+            return ""
+        return (
+            f"{self.title} needs the package {self.package}, which is free for non-commercial use only: "
+            "pip install 'napari-noise2atom[compare]'"
+        )
 
     def denoise(self, movie: Movie, settings: CompareSettings, progress: Progress) -> NDArray[np.float32]:
         """Denoise a whole movie.
@@ -68,6 +82,8 @@ class Method:
         ValueError
             If the movie cannot be denoised in this way.
         """
+        if self.missing:
+            raise UnavailableError(self.missing)
         module, function = self.place.split(":")
         call = getattr(import_module(f"{__package__}.{module}"), function)
         denoised: NDArray[np.float32] = call(movie, settings, progress)

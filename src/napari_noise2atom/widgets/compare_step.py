@@ -49,7 +49,7 @@ CURSOR_MS = 40
 COLUMNS = 2
 """Of the check boxes."""
 START = "Denoise the movie with each ticked method; each result becomes a layer at once."
-PRESENT = "present model"
+PRESENT = "present"
 PICTURE = "compare.png"
 
 
@@ -134,8 +134,10 @@ class CompareStep(QWidget):
     def _choices(self) -> QGridLayout:
         self.boxes = {name: QCheckBox(method.title) for name, method in METHODS.items()}
         for name, box in self.boxes.items():
-            box.setToolTip(METHODS[name].source)
-            box.setChecked(not METHODS[name].trained)
+            method = METHODS[name]
+            box.setToolTip(method.missing or method.source)
+            box.setChecked(not (method.missing or method.trained))
+            box.setEnabled(not method.missing)
         self.present = QCheckBox(f"Noise2Atom ({PRESENT})")
         self.present.setChecked(True)
         layout = QGridLayout()
