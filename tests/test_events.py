@@ -54,6 +54,11 @@ def test_events_do_not_share_their_scores():
     assert Finished("done", 1, 1.0, 1).scores is not Finished("done", 1, 1.0, 1).scores
 
 
+def test_the_share_of_the_time_is_between_none_and_all():
+    shares = [Step("cycle", 3, 100, {}, seconds, left).share for seconds, left in ((0, 0), (0, 9), (3, 1), (4, 0))]
+    assert shares == [0, 0, 0.75, 1]
+
+
 def test_all_public_names_are_there():
     assert all(hasattr(events, name) for name in events.__all__)
 

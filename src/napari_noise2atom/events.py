@@ -67,6 +67,11 @@ class Step:
     seconds_left: float
     """Estimated time to the end [s]."""
 
+    @property
+    def share(self) -> float:
+        """Estimated share of the run's time that is over, in [0, 1]; steps may be far more than the minutes allow."""
+        return self.seconds / max(self.seconds + self.seconds_left, 1e-9)
+
 
 @dataclass(frozen=True)
 class Preview:

@@ -6,9 +6,10 @@ import pytest
 from rich.console import Console
 
 from napari_noise2atom import training
+from napari_noise2atom.cli.follow import TrainingView
 from napari_noise2atom.cli.progress import ProgressLine, clock
-from napari_noise2atom.events import Command
-from napari_noise2atom.settings import Settings
+from napari_noise2atom.events import Command, Score, Started, Step
+from napari_noise2atom.settings import RunSettings, Settings
 
 pytestmark = pytest.mark.usefixtures("quiet_stop")
 
@@ -26,7 +27,7 @@ def test_training_tells_what_was_measured_and_where_things_are(noise2atom, movie
     assert "noise2atom denoise movie.tif --model run -o movie_denoised.tif" in ended.out
     assert "Alarm at step 0, gradient: The background is a wedge; look at the edges." in joined(ended.err)
     assert "Training 5/5" in ended.err
-    assert "best 0.25 at step 0" in ended.err
+    assert "newest 0.25 at step 0" in ended.err
     (call,) = script.calls
     assert call["movie"].shape == (6, 48, 48)
     assert not call["resume"]
@@ -207,6 +208,40 @@ def test_a_file_is_no_run_folder(noise2atom, movie_file):
 
 def test_clock():
     assert [clock(seconds) for seconds in (0, 59.6, 61, 3725, -3)] == ["0:00", "1:00", "1:01", "1:02:05", "0:00"]
+
+
+class Line:
+    """Notes what is shown."""
+
+    def __init__(self):
+        self.shown, self.said = [], []
+
+    def __call__(self, *shown):
+        self.shown.append(shown)
+
+    def say(self, text, style=None):
+        self.said.append(text)
+
+
+@pytest.mark.parametrize(("minutes", "share"), [(0.0, (88, 8120)), (1.0, (75, 100))])
+def test_progress_is_that_of_steps_or_with_a_limit_of_time(minutes, share):
+    line = Line()
+    view = TrainingView(line)
+    view(Started(Settings(run=RunSettings(max_minutes=minutes)), "cpu", 8120))
+    view(Step("cycle", 88, 8120, {"cycle": 0.1}, 45.0, 15.0))
+    ((*shown, text),) = line.shown
+    assert tuple(shown) == share
+    assert ("step 88" in text) is (minutes > 0)
+    assert ("at most 1 min" in line.said[0]) is (minutes > 0)
+
+
+def test_of_the_warm_start_the_newest_model_is_told_and_of_the_cycle_the_best():
+    line = Line()
+    view = TrainingView(line)
+    for stage, word in (("warm start", "newest"), ("cycle", "best")):
+        view(Score(7, {"quality": 0.25}, best=True))
+        view(Step(stage, 8, 100, {}, 1.0, 1.0))
+        assert f"{word} 0.25 at step 7" in line.shown[-1][2]
 
 
 def test_bar_on_a_terminal(capsys):

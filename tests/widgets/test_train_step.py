@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scripted import COLUMNS, FRAMES, ROWS, TIMEOUT_S, Script, add_movie, finished, frames_of, preview, started, step
 
-from napari_noise2atom.events import Alarm, Checkpointed, Command, Paused, Score
+from napari_noise2atom.events import Alarm, Checkpointed, Command, Paused, Score, Started, Step
 from napari_noise2atom.settings import Settings, preset
 from napari_noise2atom.widgets import train_step as train_module
 from napari_noise2atom.widgets.form import SettingsForm
@@ -123,6 +123,17 @@ def test_progress_is_said_with_the_time_left(qtbot, step_of):
     assert widget.progress.maximum() == 100
     assert widget.progress.format() == "cycle: step 25 of 100"
     assert "left" in widget.status.text()
+    gate.set()
+
+
+def test_with_a_limit_of_time_progress_is_that_of_time(qtbot, step_of):
+    gate, limited = threading.Event(), preset("compact").run.model_copy(update={"max_minutes": 1.0})
+    begun = Started(preset("compact").model_copy(update={"run": limited}), "cpu", 8000)
+    widget = step_of(begun, Step("warm start", 11, 8000, {"pairs": 0.1}, 45.0, 15.0), gate)
+    widget.start.click()
+    qtbot.waitUntil(lambda: widget.progress.value() == 75, timeout=MS)
+    assert widget.progress.maximum() == 100
+    assert widget.progress.format() == "warm start: step 11, 75%"
     gate.set()
 
 

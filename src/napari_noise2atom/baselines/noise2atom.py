@@ -58,7 +58,7 @@ def train_to_end(movie: Movie, settings: Settings, progress: Progress) -> Traine
             model: TrainedModel = end.value
             return model
         if isinstance(event, Step):
-            progress(event.seconds / max(event.seconds + event.seconds_left, 1e-9))
+            progress(event.share)
 
 
 default = partial(_train_and_apply, "default")

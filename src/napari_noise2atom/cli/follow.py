@@ -84,22 +84,31 @@ class TrainingView:
 
     def __init__(self, line: ProgressLine) -> None:
         self._line = line
-        self._best = ""
+        self._limited = False
+        """By minutes, which may end the run long before its last step."""
+        self._kept = ""
 
     def __call__(self, event: TrainEvent) -> None:
         """Show an event."""
         match event:
             case Started():
+                minutes = event.settings.run.max_minutes
+                self._limited = minutes > 0
+                limit = f", at most {number(minutes, 'min')}" if minutes else ""
                 resumed = f", resumed after step {event.first_step}" if event.first_step else ""
-                self._line.say(f"Training on {event.device}: {event.total_steps} steps{resumed}.")
+                self._line.say(f"Training on {event.device}: {event.total_steps} steps{limit}{resumed}.")
+            case Step() if self._limited:
+                self._line(int(100 * event.share), 100, f"step {event.step}  {self._text(event)}")
             case Step():
                 self._line(event.step, event.total_steps, self._text(event))
             case Score(best=True):
                 quality = event.values.get("quality", float("nan"))
-                self._best = f"best {number(quality)} at step {event.step}  "
+                self._kept = f"{number(quality)} at step {event.step}  "
             case Alarm():
                 self._line.say(f"Alarm at step {event.step}, {event.kind}: {event.message}", style="yellow")
 
     def _text(self, step: Step) -> str:
         losses = "  ".join(f"{name} {number(value)}" for name, value in step.losses.items())
-        return f"{step.stage}  {clock(step.seconds_left)} left  {self._best}{losses}"
+        # of the warm start the newest model is kept, whatever its score
+        kept = self._kept and f"{'newest' if step.stage == 'warm start' else 'best'} {self._kept}"
+        return f"{step.stage}  {clock(step.seconds_left)} left  {kept}{losses}"

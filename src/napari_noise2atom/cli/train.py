@@ -181,8 +181,8 @@ def _aborted(run: Path) -> str:
 def _tell_end(finished: "Finished", movie: Path, run: Path, out: Console) -> None:
     say(
         out,
-        f"Training ended after {clock(finished.seconds)} and {finished.step} steps ({finished.reason}); the best "
-        f"model is that of step {finished.best_step}.",
+        f"Training ended after {clock(finished.seconds)} and {finished.step} steps ({finished.reason}); the model "
+        f"that is kept is that of step {finished.best_step}.",
     )
     denoised = f"{movie.stem}_denoised.tif"
     rows = [

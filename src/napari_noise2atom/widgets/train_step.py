@@ -83,6 +83,8 @@ class TrainStep(QWidget):
         self._begun: _Run | None = None
         """The newest run that has begun: what is shown is its."""
         self._shown: tuple[int, ...] = ()
+        self._limited = False
+        """By minutes, which may end the run long before its last step."""
         self._newest: Step | None = None
         self._unpainted: Preview | None = None
         self.previews: list[Preview] = []
@@ -189,9 +191,12 @@ class TrainStep(QWidget):
         """Draw what has come since the last call: at most ten times a second, however fast events come."""
         self.plots.paint()
         if (step := self._newest) is not None:
-            self.progress.setRange(0, step.total_steps)
-            self.progress.setValue(step.step)
-            self.progress.setFormat(f"{step.stage}: step {step.step} of {step.total_steps}")
+            done, total = (int(100 * step.share), 100) if self._limited else (step.step, step.total_steps)
+            self.progress.setRange(0, total)
+            self.progress.setValue(done)
+            self.progress.setFormat(
+                f"{step.stage}: step {step.step}" + (f", {done}%" if self._limited else f" of {total}")
+            )
             self.status.setText(f"{clock(step.seconds)} so far, about {clock(step.seconds_left)} left.")
             self._newest = None
         if (preview := self._unpainted) is not None:
@@ -264,6 +269,7 @@ class TrainStep(QWidget):
             case Started(settings=settings, device=device):
                 text = f"Training on {device}, preset {settings.preset}; the run is kept in {self.run_folder}."
                 self.status.setText(text)
+                self._limited = settings.run.max_minutes > 0
             case Step():
                 self._newest = event
                 self.plots.add(event)
@@ -287,8 +293,8 @@ class TrainStep(QWidget):
                 self.progress.setValue(1)
                 self.progress.setFormat(event.reason)
                 self.status.setText(
-                    f"Ended after {clock(event.seconds)} ({event.reason}); the best model is that of step "
-                    f"{event.best_step}. It is kept in {self.run_folder}."
+                    f"Ended after {clock(event.seconds)} ({event.reason}); the model that is kept in "
+                    f"{self.run_folder} is that of step {event.best_step}."
                 )
             case Checkpointed():
                 pass
