@@ -11,7 +11,7 @@ from magicgui.widgets import CheckBox, ComboBox, LineEdit, SpinBox
 from pydantic import BaseModel
 
 from napari_noise2atom import settings as all_settings
-from napari_noise2atom.settings import CleanSettings, RunSettings, SceneSettings, TrainingSettings
+from napari_noise2atom.settings import CleanSettings, DetectorSettings, RunSettings, SceneSettings, TrainingSettings
 from napari_noise2atom.widgets.form import SettingsForm, label_of
 
 GROUPS = [
@@ -222,6 +222,12 @@ def test_what_one_types_is_not_rewritten(form_of):
     type_into(form, "atom_peak_e", "2e-1")
     assert edit_of(form, "atom_peak_e").value == "2e-1"
     assert form.settings.atom_peak_e == 0.2
+
+
+def test_large_numbers_are_written_in_full(form_of):
+    form = form_of(DetectorSettings())
+    form.show_settings(DetectorSettings(saturation_counts=65535.0))
+    assert edit_of(form, "saturation_counts").value == "65535"
 
 
 def test_large_seeds_can_be_shown(form_of):

@@ -194,6 +194,14 @@ def test_estimates_are_shown_with_unit_and_meaning(qtbot, viewer, workspace, mov
     assert movie_step.problem.isHidden()
 
 
+def test_large_numbers_are_written_in_full(qtbot, viewer, quick, workspace, movie_step):
+    quick["estimate"] = type(FOUND)(**vars(FOUND) | {"saturation_counts": 65535.0})
+    add_movie(viewer, scale=(2, 0.03, 0.03))
+    until_measured(qtbot, workspace)
+    assert movie_step.others.values["saturation_counts"].text() == "65535 counts"
+    assert "frame time 2000 ms" in movie_step.facts.text()
+
+
 def test_guesses_are_called_guesses(qtbot, viewer, quick, workspace, movie_step):
     quick["estimate"] = type(FOUND)(**vars(FOUND) | {"certain": False})
     add_movie(viewer)

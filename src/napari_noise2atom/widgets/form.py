@@ -167,7 +167,9 @@ def _edit(field: FieldInfo, value: Any) -> ValueWidget[Any]:
 
 def _shown(edit: ValueWidget[Any], value: Any) -> Any:
     """Return what stands in a widget for a value; a float has few digits, the settings keep them all."""
-    return f"{value:.4g}" if isinstance(edit, LineEdit) and isinstance(value, float) else value
+    if not (isinstance(edit, LineEdit) and isinstance(value, float)):
+        return value
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _shows(edit: ValueWidget[Any], value: Any) -> bool:

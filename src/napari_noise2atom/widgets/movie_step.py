@@ -6,6 +6,7 @@ from napari.viewer import Viewer
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_noise2atom.browsing import CACHE_BYTES
+from napari_noise2atom.cli.console import number
 from napari_noise2atom.estimate import MEANING
 from napari_noise2atom.layerdata import movie_of_layer
 from napari_noise2atom.movie import Movie
@@ -128,7 +129,7 @@ class _Estimates(QWidget):
 
     def show_values(self, values: "dict[str, float]") -> None:
         for name, label in self.values.items():
-            label.setText(f"{values[name]:.3g} {MEANING[name][1]}")
+            label.setText(number(values[name], MEANING[name][1]))
 
 
 def _is_movie(layer: Image) -> bool:
@@ -142,8 +143,8 @@ def _is_movie(layer: Image) -> bool:
 def _facts(movie: Movie) -> str:
     """Say what a movie is, and what it needs."""
     frames, rows, columns = movie.shape
-    pixel = f"{movie.pixel_size_nm:.3g} nm" if movie.pixel_size_nm else "of unknown size"
-    time = f"{1000 * movie.frame_time_s:.3g} ms" if movie.frame_time_s else "unknown"
+    pixel = number(movie.pixel_size_nm, "nm") if movie.pixel_size_nm else "of unknown size"
+    time = number(1000 * movie.frame_time_s, "ms") if movie.frame_time_s else "unknown"
     kept = min(CACHE_BYTES, 4 * frames * rows * columns)
     free = psutil.virtual_memory().available
     text = (
