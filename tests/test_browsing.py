@@ -65,8 +65,8 @@ def test_display_is_answered_at_once_and_correct_when_ready(frames, gate):
 def test_a_slice_of_one_frame_is_a_look_too(frames, gate):
     """So napari asks for the shown frame."""
     array = browsed(frames)
-    shown = (slice(5, 6), slice(None), slice(1, 3))
-    assert array[shown].shape == (1, SHAPE[1], 2)
+    shown = (slice(5, 6), slice(None), slice(None))
+    assert array[shown].shape == (1, *SHAPE[1:])
     gate.let(1)
     assert (array[shown] == 6).all()
 
@@ -119,6 +119,8 @@ def test_other_uses_wait_for_exact_values(gate):
     expected = np.broadcast_to(np.arange(1, 41)[:, None, None], SHAPE)
     np.testing.assert_array_equal(np.asarray(array), expected)
     np.testing.assert_array_equal(np.asarray(array[7:9]), expected[7:9])
+    np.testing.assert_array_equal(np.asarray(array[20:23, 1:3, 2:4]), expected[20:23, 1:3, 2:4])
+    np.testing.assert_array_equal(np.asarray(array[:, 1, 2]), expected[:, 1, 2])
     np.testing.assert_array_equal(array.exact.frame(11), expected[11])
     assert (array.exact.pixel_size_nm, array.exact.frame_time_s) == (0.03, 0.01)
     frames.close()
@@ -132,6 +134,11 @@ def test_a_view_along_time_shows_what_is_there(frames, gate):
     assert volume.shape == (40, 8)
     assert (volume[4] == 5).all()
     assert not volume[20:].any()
+
+
+def test_there_is_no_frame_beyond_the_last_one(frames):
+    with pytest.raises(IndexError):
+        browsed(frames)[SHAPE[0], :, :]
 
 
 def test_memory_is_bounded():

@@ -19,6 +19,12 @@ def test_normalisation_skips_bad_frames() -> None:
     assert measure_normalisation(Movie(spoilt)).high == pytest.approx(measure_normalisation(Movie(grey)).high, rel=0.01)
 
 
+def test_normalisation_is_that_of_the_frames_where_the_beam_was_on() -> None:
+    data = np.zeros((500, 8, 9))
+    data[205:207] = grey = np.random.default_rng(0).normal(100, 10, (2, 8, 9))
+    assert measure_normalisation(Movie(data)) == measure_normalisation(Movie(grey))
+
+
 def test_a_movie_with_hardly_an_electron_is_not_blown_up() -> None:
     data = np.zeros((6, 64, 64), np.uint16)
     data[:, 10, 20] = 5

@@ -170,8 +170,9 @@ class BackgroundFrames:
 class BrowsedArray:
     """What a viewer may take for an array of shape (t, y, x): indexed for display, it never waits.
 
-    A viewer asks with one index or slice for each axis; frames that are not there yet are empty (0) then, and are
-    computed meanwhile. Every other use, such as ``array[3]`` or ``numpy.asarray(array)``, gives exact values.
+    A viewer asks for two whole axes or all three, with one index or slice for each axis; frames that are not there yet
+    are empty (0) then, and are computed meanwhile. Every other use, such as ``array[3]``, ``array[:, 10:50, 10:50]`` or
+    ``numpy.asarray(array)``, gives exact values.
 
     Parameters
     ----------
@@ -199,19 +200,25 @@ class BrowsedArray:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> Any:
-        if not (isinstance(key, tuple) and len(key) == self.ndim):
+        if not self._displays(key):
             return self.exact.data[key]
         time, *place = key
-        if isinstance(time, slice):
-            numbers = range(len(self))[time]
-            # napari asks for the shown frame as a slice of one, unless its projection is 'none'
-            if len(numbers) == 1:
-                return self._shown(numbers[0], self.frames.look)[np.newaxis, *place]
-            return np.stack([self._shown(number, self.frames.peek)[tuple(place)] for number in numbers])
-        return self._shown(int(time), self.frames.look)[tuple(place)]
+        numbers = range(len(self))[time]
+        if isinstance(numbers, int):
+            return self._shown(numbers, self.frames.look)[tuple(place)]
+        # napari asks for the shown frame as a slice of one, unless its projection is 'none'
+        get = self.frames.look if len(numbers) == 1 else self.frames.peek
+        return np.stack([self._shown(number, get)[tuple(place)] for number in numbers])
+
+    def _displays(self, key: Any) -> bool:
+        if not (isinstance(key, tuple) and len(key) == self.ndim):
+            return False
+        sides = zip(key, self.shape, strict=True)
+        whole = [isinstance(one, slice) and range(side)[one] == range(side) for one, side in sides]
+        return sum(whole) >= self.ndim - 1
 
     def _shown(self, index: int, get: Callable[[int], Frame | None]) -> Frame:
-        frame = get(index % len(self))
+        frame = get(index)
         return np.zeros(self.shape[1:], np.float32) if frame is None else frame
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -13,7 +14,10 @@ from .streaming import compute_ahead, frames_at_once
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["Movie", "is_bad_frame"]
+__all__ = ["BLOCK_PX", "Movie", "is_bad_frame", "without_blank_ends"]
+
+BLOCK_PX = 2**24
+"""Of a longer chunk, frames of so many pixels are computed at a time [px]."""
 
 
 def is_bad_frame(frame: NDArray[np.generic]) -> bool:
@@ -94,17 +98,50 @@ class Movie:
         """Yield chosen frames, computed, in their order; the next ones are computed while one is in use."""
         numbers = (int(index) for index in indices)
         if isinstance(self.data, np.ndarray):
-            yield from map(self._computed, numbers)
-        else:
-            yield from compute_ahead(self._computed, numbers, frames_at_once(self.shape[1:]))
+            yield from (self.data[number] for number in numbers)
+            return
+        at_once = frames_at_once(self.shape[1:]) if max(self.data.chunks[0]) == 1 else 1
+        for frames in compute_ahead(self._computed, self._blocks(numbers), at_once):
+            yield from frames
 
-    def _computed(self, index: int) -> NDArray[np.generic]:
-        frame = self.data[index]
-        return frame if isinstance(frame, np.ndarray) else np.asarray(frame.compute(scheduler="synchronous"))
+    def _blocks(self, numbers: Iterator[int]) -> Iterator[list[int]]:
+        """Yield numbers in their order, together those in one chunk, which is computed as a whole for each block."""
+        stops = np.cumsum(self.data.chunks[0])  # type: ignore[union-attr]
+        most = max(1, BLOCK_PX // (self.shape[1] * self.shape[2]))
+        for _, there in groupby(numbers, lambda number: np.searchsorted(stops, number, side="right")):
+            while block := list(islice(there, most)):
+                yield block
+
+    def _computed(self, block: list[int]) -> NDArray[np.generic]:
+        frames = self.data[block[0] : block[-1] + 1] if block == [*range(block[0], block[-1] + 1)] else self.data[block]
+        return np.asarray(frames.compute(scheduler="synchronous"))  # type: ignore[union-attr]
 
     def with_data(self, data: "NDArray[np.generic] | da.Array", name: str | None = None) -> Self:
         """Return a movie of other data with this one's calibration."""
         return replace(self, data=data, name=self.name if name is None else name, notes=(), signals=())
+
+
+def without_blank_ends(movie: Movie) -> Movie:
+    """Return a movie from its first to its last usable frame; all of them are read.
+
+    Parameters
+    ----------
+    movie : Movie
+        The movie.
+
+    Returns
+    -------
+    Movie
+
+    Raises
+    ------
+    ValueError
+        If fewer than two frames are usable.
+    """
+    usable = [index for index, frame in enumerate(movie.stream(range(len(movie)))) if not is_bad_frame(frame)]
+    if len(usable) < 2:
+        raise ValueError(f"{movie.name}: found fewer than two usable frames; expected some that are not blank")
+    return movie.with_data(movie.data[usable[0] : usable[-1] + 1])
 
 
 def _without_nan_edges(frame: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .edges import fill_edges
-from .movie import Movie, is_bad_frame
+from .movie import Movie, is_bad_frame, without_blank_ends
 from .spikes import QUANTILES, take_out_spikes
 
 __all__ = ["Normalisation", "measure_normalisation"]
@@ -71,13 +71,18 @@ def measure_normalisation(movie: Movie, frames: int = 24) -> Normalisation:
     ValueError
         If no frame is usable.
     """
-    chosen = map(movie.frame, np.unique(np.linspace(0, len(movie) - 1, frames).astype(int)))
-    step = [1 + side // 512 for side in movie.shape[1:]]
-    good = [fill_edges(frame)[:: step[0], :: step[1]].copy() for frame in chosen if not is_bad_frame(frame)]
+    good = _good_frames(movie, frames) or _good_frames(without_blank_ends(movie), frames)
     if not good:
-        raise ValueError(f"{movie.name}: found no usable frame; expected at least two")
+        raise ValueError(f"{movie.name}: found no usable frame among {frames}; leave out those that are blank")
     values = take_out_spikes(np.stack(good)[np.newaxis])
     low, high = np.quantile(values, QUANTILES)
     if high - low <= 1e-6 * abs(low):  # hardly a pixel has an electron
         low, high = values.min(), values.max()
     return Normalisation(float(low), float(high))
+
+
+def _good_frames(movie: Movie, frames: int) -> list[NDArray[np.float32]]:
+    """Return those of evenly spread frames that are not bad, of large ones not every pixel."""
+    chosen = map(movie.frame, np.unique(np.linspace(0, len(movie) - 1, frames).astype(int)))
+    step = [1 + side // 512 for side in movie.shape[1:]]
+    return [fill_edges(frame)[:: step[0], :: step[1]].copy() for frame in chosen if not is_bad_frame(frame)]

@@ -73,6 +73,14 @@ def test_fewer_than_two_good_frames_are_refused(good):
         sample_runs(Movie(data, name="film"))
 
 
+def test_what_was_recorded_before_and_after_the_beam_was_on_is_left_out():
+    data = numbered(600)
+    data[:310], data[330:] = 7, 7
+    runs = sample_runs(Movie(data))
+    assert runs.shape[:2] == (1, 16)
+    assert not any(is_bad_frame(frame) for frame in runs[0])
+
+
 @pytest.mark.parametrize("reach", [1, 2, 5])
 def test_the_neighbours_mean_leaves_out_the_frame_itself(reach):
     runs = np.random.default_rng(2).random((2, 6, 3, 3), dtype=np.float32)

@@ -1,4 +1,5 @@
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_noise2atom.io import MovieFileError, read_movie, write_movie, write_zarr
+from napari_noise2atom.io import MovieFileError, omezarr, read_movie, write_movie, write_zarr
 from napari_noise2atom.movie import Movie
 
 
@@ -224,3 +225,19 @@ def test_write_movie_takes_the_ending(tmp_path: Path, stack: np.ndarray) -> None
         np.testing.assert_array_equal(read_movie(tmp_path / name).data, stack)
     with pytest.raises(MovieFileError, match=r"cannot write files ending in '.mp3'"):
         write_movie(Movie(stack), tmp_path / "film.mp3")
+
+
+@pytest.mark.parametrize("axes", ["tyx", "tcyx"])
+def test_a_chunk_of_several_frames_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, axes: str) -> None:
+    stack = np.random.default_rng(0).integers(0, 4096, (12, 20, 30), np.uint16)
+    shape, chunks = ((12, 20, 30), (5, 10, 30)) if axes == "tyx" else ((12, 1, 20, 30), (5, 1, 20, 30))
+    array = zarr.create_array(tmp_path / "movie.zarr", shape=shape, chunks=chunks, dtype=stack.dtype)
+    array[:] = stack.reshape(shape)
+    decoded: list[int | slice] = []
+    read = omezarr._ChunkReader._read
+    monkeypatch.setattr(omezarr._ChunkReader, "_read", lambda self, time: decoded.append(time) or read(self, time))
+    movie = pickle.loads(pickle.dumps(read_movie(tmp_path / "movie.zarr")))
+    decoded.clear()
+    np.testing.assert_array_equal(np.stack([*movie.stream(range(12))]), stack)
+    assert decoded == [slice(0, 5), slice(5, 10), slice(10, 15)]
+    np.testing.assert_array_equal(movie.data[3], stack[3])

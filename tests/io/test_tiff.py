@@ -8,7 +8,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_noise2atom.io import MovieFileError, read_movie
+from napari_noise2atom.io import MovieFileError, read_movie, write_movie
 
 TYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"]
 
@@ -303,3 +303,20 @@ def test_compressed_and_plain_pages_in_one_stack(tmp_path: Path, stack: np.ndarr
         for i, frame in enumerate(stack):
             file.write(frame, compression="zlib" if i % 2 else None, metadata=None, contiguous=False)
     np.testing.assert_array_equal(read_movie(path).data, stack)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_file_that_was_replaced_is_not_read_as_the_one_that_was_opened(tmp_path, compression):
+    path = tmp_path / "movie.tif"
+    stack = np.random.default_rng(0).integers(0, 4096, (5, 20, 30), np.uint16)
+    tifffile.imwrite(path, stack, compression=compression)
+    movie = read_movie(path)
+    np.testing.assert_array_equal(movie.frame(3), stack[3])
+    with path.open("ab") as file:
+        file.write(b"more")
+    np.testing.assert_array_equal(movie.frame(3), stack[3])
+    write_movie(movie.with_data(stack.astype(np.float32)), path)
+    with pytest.raises(
+        MovieFileError, match=r"frame 3 cannot be read \(another file has its name now\); open it again"
+    ):
+        movie.frame(3)

@@ -351,7 +351,7 @@ def test_one_frame_of_a_movie_is_enough(movie: Movie, fast: Settings) -> None:
 def test_useless_movies_are_refused(fast: Settings) -> None:
     with pytest.raises(ValueError, match="smaller than a training crop"):
         next(train(Movie(np.random.default_rng(0).random((5, 32, 32))), fast))
-    with pytest.raises(ValueError, match="no usable frame"):
+    with pytest.raises(ValueError, match="fewer than two usable frames"):
         next(train(Movie(np.full((5, 64, 64), np.nan)), fast))
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from napari_noise2atom.edges import fill_edges, image_part
-from napari_noise2atom.movie import Movie, is_bad_frame
+from napari_noise2atom.movie import Movie, is_bad_frame, without_blank_ends
 
 __all__ = ["neighbour_mean", "sample_runs"]
 
@@ -48,20 +48,26 @@ def sample_runs(movie: Movie) -> NDArray[np.float32]:
     ValueError
         If fewer than two frames are usable.
     """
-    length = min(RUN_FRAMES, len(movie))
-    height, width = (min(side, SIDE_PX) for side in movie.shape[1:])
-    affordable = int(np.clip(PIXELS // (length * height * width), *RUNS))
-    runs = max(1, min(affordable, (len(movie) + RUN_FRAMES // 2) // RUN_FRAMES))
-    starts = np.linspace(0, len(movie) - length, runs).astype(int)
-    good = [_good_frames(movie, int(start), length) for start in starts]
+    good = _good_runs(movie)
+    if max(map(len, good)) < 2:
+        good = _good_runs(without_blank_ends(movie))
     length = max(map(len, good))
     if length < 2:
-        raise ValueError(f"{movie.name}: found fewer than two usable frames in a row; a movie has at least two")
+        raise ValueError(f"{movie.name}: found fewer than two usable frames in a row; leave out those that are blank")
     whole = [run for run in good if len(run) == length]
     part = _shown([frame for run in whole for frame in run])
     filled = [[fill_edges(frame)[part] for frame in run] for run in whole]
     window = _window(filled)
     return np.stack([np.stack([frame[window] for frame in run]) for run in filled])
+
+
+def _good_runs(movie: Movie) -> list[list[NDArray[np.float32]]]:
+    """Return evenly spread runs without their bad frames."""
+    length = min(RUN_FRAMES, len(movie))
+    height, width = (min(side, SIDE_PX) for side in movie.shape[1:])
+    affordable = int(np.clip(PIXELS // (length * height * width), *RUNS))
+    runs = max(1, min(affordable, (len(movie) + RUN_FRAMES // 2) // RUN_FRAMES))
+    return [_good_frames(movie, int(start), length) for start in np.linspace(0, len(movie) - length, runs)]
 
 
 def _good_frames(movie: Movie, start: int, most: int) -> list[NDArray[np.float32]]:

@@ -12,6 +12,7 @@ __all__ = [
     "MAX_FRAMES",
     "MAX_FRAME_PX",
     "MovieFileError",
+    "SameFile",
     "check_shape",
     "lazy_frames",
     "missing_note",
@@ -28,6 +29,36 @@ MAX_FRAMES = 2**20
 
 class MovieFileError(ValueError):
     """A file is no readable movie; the message is one sentence for the user."""
+
+
+class _ReplacedError(MovieFileError):
+    """Another file has the name of the one whose layout is known."""
+
+    def __init__(self) -> None:
+        super().__init__("another file has its name now")
+
+
+class SameFile:
+    """Makes sure that a name still means the file that was opened; one that has only grown is the same.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._identity = path, self._now(path)
+
+    @staticmethod
+    def _now(path: Path) -> tuple[int, int]:
+        there = path.stat()
+        return there.st_dev, there.st_ino
+
+    def check(self) -> None:
+        """Raise if it does not."""
+        if self._now(self._path) != self._identity:
+            raise _ReplacedError
 
 
 def reason(error: BaseException) -> str:
@@ -114,9 +145,8 @@ class _Frames:
             if image.shape != self.shape[1:]:
                 raise MovieFileError(f"its shape is {image.shape}, expected {self.shape[1:]}")
         except Exception as error:
-            raise MovieFileError(
-                f"{self.name}: frame {index} cannot be read ({reason(error)}); copy the file again from its source"
-            ) from error
+            advice = "open it again" if isinstance(error, _ReplacedError) else "copy the file again from its source"
+            raise MovieFileError(f"{self.name}: frame {index} cannot be read ({reason(error)}); {advice}") from error
         # what does not fit would wrap around or lose its decimals, and nobody would know
         if not np.can_cast(image.dtype, self.dtype, "safe"):
             raise MovieFileError(
@@ -164,8 +194,10 @@ class _RawReader:
 
     def __init__(self, path: Path, starts: NDArray[np.int64], shape: tuple[int, int], dtype: Any) -> None:
         self.path, self.starts, self.shape, self.dtype = path, starts, shape, np.dtype(dtype)
+        self.same_file = SameFile(path)
 
     def __call__(self, index: int) -> NDArray[Any]:
+        self.same_file.check()
         return np.memmap(self.path, self.dtype, "r", offset=int(self.starts[index]), shape=self.shape)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import zarr
+from dask.utils import SerializableLock
 from numpy.typing import NDArray
 
-from napari_noise2atom.movie import Movie
+from napari_noise2atom.movie import BLOCK_PX, Movie
 
 from .frames import MovieFileError, check_shape, lazy_frames, movie_name, reason
 from .signals import choose_signal
@@ -91,19 +92,40 @@ class _View:
                 f"{path.name}: got {self.problem}; expected a movie with axes t, y, x, save such a part"
             )
         array, lead = self.array, len(self.key)
-
-        def read(index: int) -> NDArray[Any]:
-            key: list[Any] = [*self.key, slice(None), slice(None)]
-            key[self.time] = index
-            return np.asarray(array[tuple(key)])
-
         shape = (array.shape[self.time], array.shape[lead], array.shape[lead + 1])
         check_shape(path.name, shape, array.dtype)
         x, t = self.axes[-1], self.axes[self.time]
         pixel = length_nm(self.scale[-1], x.get("unit", ""))
         frame_time = time_s(self.scale[self.time], t.get("unit", ""))
-        data = lazy_frames(read, shape, array.dtype, path.name)
+        data = lazy_frames(_ChunkReader(array, self.key, self.time), shape, array.dtype, path.name)
         return Movie(data, pixel, frame_time, movie_name(path), notes + _unwritten(path.name, array))
+
+
+class _ChunkReader:
+    """Reads frames; of a chunk of several, all at once, since it is decoded as a whole for any of them."""
+
+    def __init__(self, array: zarr.Array[Any], key: list[int], time: int) -> None:
+        self._array, self._key, self._time = array, key, time
+        self._length = array.chunks[time]
+        self._lock = SerializableLock()
+        self._kept: dict[int, NDArray[Any]] = {}
+        """The latest chunks: two, since frames are read in several threads, not quite in order."""
+
+    def __call__(self, index: int) -> NDArray[Any]:
+        if self._length == 1 or self._length * np.prod(self._array.shape[-2:]) > BLOCK_PX:
+            return self._read(index)
+        number, within = divmod(index, self._length)
+        with self._lock:
+            if number not in self._kept:
+                chunk = self._read(slice(number * self._length, (number + 1) * self._length))
+                self._kept = dict([*self._kept.items()][-1:]) | {number: chunk}
+            frame: NDArray[Any] = self._kept[number][within].copy()
+        return frame
+
+    def _read(self, time: int | slice) -> NDArray[Any]:
+        key: list[Any] = [*self._key, slice(None), slice(None)]
+        key[self._time] = time
+        return np.asarray(self._array[tuple(key)])
 
 
 def _images(node: Any) -> list[tuple[str, Any, list[dict[str, Any]], list[float]]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_noise2atom.movie import Movie
 
-from .frames import MovieFileError, check_shape, lazy_frames, missing_note, movie_name, raw_frames
+from .frames import MovieFileError, SameFile, check_shape, lazy_frames, missing_note, movie_name, raw_frames
 from .signals import choose_signal
 from .tiffdecode import decode_page, page_dtype
 from .tiffmeta import Layout, Stack, printed_pixel_nm, read_layout
@@ -137,8 +137,10 @@ class _PageReader:
 
     def __init__(self, path: Path, pages: Sequence[Page], order: str) -> None:
         self.path, self.pages, self.order = path, pages, order
+        self.same_file = SameFile(path)
 
     def __call__(self, index: int) -> NDArray[Any]:
+        self.same_file.check()
         return decode_page(self.path, self.pages[index], self.order)
 
 

@@ -26,8 +26,8 @@ __all__ = ["Progress", "RunFolder", "load_run_settings"]
 SETTINGS, CHECKPOINT, HISTORY = "settings.json", "checkpoint.safetensors", "history.csv"
 PREVIEWS, ENVIRONMENT = "previews.tif", "environment.json"
 FIRST_COLUMNS = ("stage", "step", "seconds")
-KEPT_PREVIEWS = 200
-"""When there are more, every other one is dropped."""
+KEPT_PREVIEWS, KEPT_ROWS = 200, 20_000
+"""When there are more, every other one is dropped, but no scores: runs take days, and all is written each time."""
 
 
 @dataclass
@@ -88,6 +88,9 @@ class RunFolder:
         """Remember losses or scores for the history."""
         named = event.losses if isinstance(event, Step) else {f"score_{k}": v for k, v in event.values.items()}
         self._rows.append({"stage": stage, "step": event.step, "seconds": round(seconds, 2), **named})
+        if len(self._rows) > KEPT_ROWS:
+            scored = [any(name.startswith("score_") for name in row) for row in self._rows]
+            self._rows = [row for number, row in enumerate(self._rows) if scored[number] or number % 2 == 0]
 
     def show(self, denoised: NDArray[np.float32]) -> None:
         """Remember a preview, shape (frames, y, x)."""
