@@ -42,18 +42,19 @@ from napari_noise2atom.settings import CompareSettings, Settings, preset
 from napari_noise2atom.simulate.noisy import SimulatedMovie
 
 FOUND = {
-    "spot_variance_px2": ".2f",
-    "atom_peak_e": ".2f",
-    "gain_counts": ".1f",
-    "afterglow": ".2f",
-    "step_px": ".2f",
-    "drift_px": ".2f",
-    "jump_px": ".2f",
-    "flicker": ".2f",
-    "spikes_per_frame": ".1f",
+    "spot_variance_px2": ("variance [px²]", ".2f"),
+    "atom_peak_e": ("peak [e]", ".2f"),
+    "gain_counts": ("gain", ".0f"),
+    "step_px": ("step [px]", ".2f"),
+    "jump_px": ("jumps [px]", ".2f"),
 }
-SCORES = {"f1": ".3f", "error_px": ".2f", "false_per_frame": ".2f", "css": ".3f"}
-"""With the digits that are shown."""
+SCORES = {
+    "f1": ("F1", ".3f"),
+    "error_px": ("error [px]", ".2f"),
+    "false_per_frame": ("false atoms a frame", ".2f"),
+    "css": ("CSS", ".3f"),
+}
+"""What is shown, with its heading and the digits."""
 FILM_E = 0.9
 """Electrons of more film in a pixel, beside which the flicker of the dose shows."""
 SPIKES, SPIKES_E = 3, (15, 150)
@@ -77,8 +78,9 @@ class Disturbance:
 def main() -> None:
     options = parse()
     truth = load_truth(options.folder / "truth.npz")
-    print("| what |", " | ".join([*FOUND, *SCORES]), "| css of the truth |")
-    print("|---" * (2 + len(FOUND) + len(SCORES)) + "|")
+    headings = [heading for heading, _ in (FOUND | SCORES).values()]
+    print("| what |", " | ".join(headings), "| CSS of the truth |")
+    print("|---" * (2 + len(headings)) + "|")
     for number, (title, disturbance) in enumerate(DISTURBANCES.items(), start=1):
         if title in options.only:
             movie = disturbance.condition.of(truth, np.random.default_rng(number), title)
@@ -97,13 +99,13 @@ def parse() -> argparse.Namespace:
 def row(movie: SimulatedMovie, untreated: Mapping[str, Any], options: argparse.Namespace) -> str:
     """Return what is found, and the scores, also without what is done about it."""
     settings, estimate = propose(movie.noisy, preset("compact"))
-    found = [format(getattr(estimate, name), digits) for name, digits in FOUND.items()]
+    found = [format(getattr(estimate, name), digits) for name, (_, digits) in FOUND.items()]
     scores = with_settings(movie, settings, options)
     if untreated:
         without = with_settings(movie, override(settings, untreated), options)
         scores = [f"{value} ({other})" for value, other in zip(scores, without, strict=True)]
     clean = score_movie(movie.noisy.with_data(movie.clean)).summary
-    return " | ".join([*found, *scores, format(clean["css"], SCORES["css"])])
+    return " | ".join([*found, *scores, format(clean["css"], SCORES["css"][1])])
 
 
 def with_settings(movie: SimulatedMovie, settings: Settings, options: argparse.Namespace) -> list[str]:
@@ -115,7 +117,7 @@ def with_settings(movie: SimulatedMovie, settings: Settings, options: argparse.N
     denoised = apply(movie.noisy, model, CompareSettings(threads=options.threads), lambda share: None)
     truth = Truth(movie.clean, movie.positions, movie.noisy.pixel_size_nm)
     summary = score_movie(movie.noisy.with_data(denoised), raw=movie.noisy, truth=truth).summary
-    return [format(summary[name], digits) for name, digits in SCORES.items()]
+    return [format(summary[name], digits) for name, (_, digits) in SCORES.items()]
 
 
 def both(first: Change, second: Change) -> Change:

@@ -180,7 +180,7 @@ def test_opening_reads_a_few_frames(tmp_path, monkeypatch):
 
 def test_what_is_no_movie_is_said_in_one_sentence(tmp_path):
     np.save(tmp_path / "photo.npy", FRAMES[0])
-    with pytest.raises(MovieFileError, match=r"^photo\.npy: got an array of shape \(8, 10\)[^\n]+$"):
+    with pytest.raises(MovieFileError, match=r"^photo\.npy: got a single image of 8 × 10 px; [^\n]+$"):
         ViewerModel().open(tmp_path / "photo.npy", plugin=NAME)
 
 

@@ -103,6 +103,7 @@ def test_a_stopped_group_keeps_its_model_and_can_be_resumed_by_another(folder):
     assert code == 0, err
     assert "(stopped)" in out
     assert "Traceback" not in err
+    trained_s = load_tensors(folder / "stopped" / "checkpoint.safetensors")[1]["progress"]["seconds"]
     resumed = subprocess.run(
         [
             sys.executable,
@@ -114,7 +115,7 @@ def test_a_stopped_group_keeps_its_model_and_can_be_resumed_by_another(folder):
             "stopped",
             "--resume",
             "-t",
-            "0.01",
+            str(trained_s / 60 + 0.02),
         ],
         cwd=folder,
         capture_output=True,
