@@ -1,3 +1,5 @@
+import tracemalloc
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -91,3 +93,14 @@ def test_the_neighbours_mean_leaves_out_the_frame_itself(reach):
         ]
     )
     np.testing.assert_allclose(neighbour_mean(runs, reach), expected, rtol=1e-5)
+
+
+def test_large_frames_are_not_kept():
+    frames = da.random.default_rng(0).random((48, 1024, 1024), dtype=np.float32, chunks=(1, -1, -1))
+    tracemalloc.start()
+    try:
+        assert sample_runs(Movie(frames)).shape == (3, 16, 256, 256)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < frames.nbytes / 2

@@ -1,7 +1,8 @@
 """A sample of the movie, small enough to be measured within seconds."""
 
 from collections.abc import Sequence
-from itertools import islice, product
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,56 +49,82 @@ def sample_runs(movie: Movie) -> NDArray[np.float32]:
     ValueError
         If fewer than two frames are usable.
     """
-    good = _good_runs(movie)
-    if max(map(len, good)) < 2:
-        good = _good_runs(without_blank_ends(movie))
-    length = max(map(len, good))
+    runs = _look_at_runs(movie)
+    if max(len(run.numbers) for run in runs) < 2:
+        movie = without_blank_ends(movie)
+        runs = _look_at_runs(movie)
+    length = max(len(run.numbers) for run in runs)
     if length < 2:
         raise ValueError(f"{movie.name}: found fewer than two usable frames in a row; leave out those that are blank")
-    whole = [run for run in good if len(run) == length]
-    part = _shown([frame for run in whole for frame in run])
-    filled = [[fill_edges(frame)[part] for frame in run] for run in whole]
-    window = _window(filled)
-    return np.stack([np.stack([frame[window] for frame in run]) for run in filled])
+    whole = [run for run in runs if len(run.numbers) == length]
+    part = _shown(movie.shape[1:], [part for run in whole for part in run.parts])
+    window = _window(np.sum([run.structure[part] for run in whole], axis=0))
+
+    def cut(frame: NDArray[np.generic]) -> NDArray[np.float32]:
+        filled: NDArray[np.float32] = fill_edges(frame.astype(np.float32))
+        return filled[part][window].copy()
+
+    return np.stack([np.stack([*map(cut, movie.stream(run.numbers))]) for run in whole])
 
 
-def _good_runs(movie: Movie) -> list[list[NDArray[np.float32]]]:
-    """Return evenly spread runs without their bad frames."""
+class _Run(NamedTuple):
+    """What is known of some frames in a row when it is decided what of them is sampled; large ones are not kept."""
+
+    numbers: list[int]
+    """Of those that are not bad."""
+    parts: list[tuple[slice, ...]]
+    """Rows and columns that each of them shows."""
+    structure: NDArray[np.float32]
+    """How much there is to see at each place."""
+
+
+def _look_at_runs(movie: Movie) -> list[_Run]:
+    """Look at evenly spread runs."""
     length = min(RUN_FRAMES, len(movie))
     height, width = (min(side, SIDE_PX) for side in movie.shape[1:])
     affordable = int(np.clip(PIXELS // (length * height * width), *RUNS))
     runs = max(1, min(affordable, (len(movie) + RUN_FRAMES // 2) // RUN_FRAMES))
-    return [_good_frames(movie, int(start), length) for start in np.linspace(0, len(movie) - length, runs)]
+    return [_look(movie, int(start), length) for start in np.linspace(0, len(movie) - length, runs)]
 
 
-def _good_frames(movie: Movie, start: int, most: int) -> list[NDArray[np.float32]]:
-    """Return the next frames that are not bad; up to as many bad ones are stepped over."""
-    frames = movie.stream(range(start, min(start + 2 * most, len(movie))))
-    return list(islice((frame.astype(np.float32) for frame in frames if not is_bad_frame(frame)), most))
+def _look(movie: Movie, start: int, most: int) -> _Run:
+    """Look at the next frames that are not bad; up to as many bad ones are stepped over."""
+    numbers: list[int] = []
+    parts: list[tuple[slice, ...]] = []
+    halves = np.zeros((2, *movie.shape[1:]), np.float32)
+    span = range(start, min(start + 2 * most, len(movie)))
+    for number, frame in zip(span, movie.stream(span), strict=True):
+        if is_bad_frame(frame):
+            continue
+        halves[len(numbers) % 2] += fill_edges(frame.astype(np.float32))
+        numbers.append(number)
+        parts.append(image_part(frame))
+        if len(numbers) == most:
+            break
+    return _Run(numbers, parts, _structure(halves / max(1.0, len(numbers) / 2)))
 
 
-def _shown(frames: Sequence[NDArray[np.float32]]) -> tuple[slice, ...]:
+def _shown(size: tuple[int, int], parts: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
     """Return the rows and columns that all frames show, or those of the frames where these are few."""
-    part = []
-    for side, lines in zip(frames[0].shape, zip(*map(image_part, frames), strict=True), strict=True):
+    shown = []
+    for side, lines in zip(size, zip(*parts, strict=True), strict=True):
         start, stop = max(line.start for line in lines), min(line.stop for line in lines)
-        part.append(slice(start, stop) if stop - start >= side / 2 else slice(0, side))
-    return tuple(part)
+        shown.append(slice(start, stop) if stop - start >= side / 2 else slice(0, side))
+    return tuple(shown)
 
 
-def _window(runs: Sequence[Sequence[NDArray[np.float32]]]) -> tuple[slice, slice]:
+def _window(structure: NDArray[np.float32]) -> tuple[slice, slice]:
     """Return the rows and columns of the sample."""
-    size = runs[0][0].shape
+    size = structure.shape
     sides = [min(side, SIDE_PX) for side in size]
     middle = [(whole - side) // 2 for whole, side in zip(size, sides, strict=True)]
-    first = middle if list(size) == sides else _busiest(np.sum([*map(_structure, runs)], axis=0), sides, middle)
+    first = middle if list(size) == sides else _busiest(structure, sides, middle)
     rows, columns = (slice(start, start + side) for start, side in zip(first, sides, strict=True))
     return rows, columns
 
 
-def _structure(run: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _structure(halves: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return how much both halves of a run have in common at each place; noise has nothing in common."""
-    halves = [np.mean(run[start::2], axis=0) for start in (0, 1)]
     one, other = (uniform_filter(half, FINE_PX) - uniform_filter(half, COARSE_PX) for half in halves)
     common: NDArray[np.float32] = one * other
     return common
