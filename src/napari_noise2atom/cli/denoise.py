@@ -55,9 +55,6 @@ def denoise(
         _check_output(path, resume, overwrite, scheduler, *outputs, *model_files(model))
     chosen = _parse_range(frames)
     device = check_device(device)
-    # of several movies, none is computed in vain
-    if missing := [movie for movie in outputs if not movie.exists()]:
-        raise ValueError(f"{missing[0]}: there is no such file; check the name")
 
     with _writer(scheduler, threads) as (write, threads):
         for movie, path in outputs.items():
@@ -80,6 +77,8 @@ def _outputs(movies: list[Path], out: Path) -> dict[Path, Path]:
     outputs = {movie.absolute(): out / f"{movie.stem}_denoised.zarr" for movie in movies}
     if len(set(outputs.values())) < len(movies):
         raise UsageError("several movies have the same name; denoise them into folders of their own")
+    if missing := [movie for movie in outputs if not movie.exists()]:  # else those before it are computed in vain
+        raise ValueError(f"{missing[0]}: there is no such file; check the name")
     return outputs
 
 

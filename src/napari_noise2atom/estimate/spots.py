@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft2, next_fast_len, rfft2
-from scipy.optimize import curve_fit
 from scipy.spatial import cKDTree
 from scipy.stats import sigmaclip, skew
 
 from .blobs import Blobs, maxima
 from .columns import single_and_thickest
 from .sample import neighbour_mean
+from .width import variance_in_windows
 
 __all__ = ["Spots", "measure_spots", "spot_skewness"]
 
@@ -46,10 +45,6 @@ ENVELOPE = 4.0
 """Broad filters that agree on more than this multiple of what the narrowest one has measured have seen clusters."""
 MOST_HIDDEN = 2.0
 """Spots per spot that is found, at most."""
-WINDOW = 2.5
-"""Variance of the window in which a spot is measured, relative to the filter that found it."""
-NEAR = 3.0
-"""Squared lag up to which the covariance is fitted, relative to the same."""
 PRESENT = 0.3
 """The same share for the dimmest spots that are counted, not for all together."""
 CLEAR = 6.0
@@ -259,7 +254,7 @@ def _measured(search: _Search, frames: NDArray[np.float32]) -> NDArray[np.float6
         if not peaks.reliable:
             continue
         alone = _isolated(peaks.index, scale)
-        variance = _variance_in_windows(frames, alone, scale)
+        variance = variance_in_windows(frames, alone, scale)
         if variance is not None and scale >= NARROWEST * variance:
             measured.append((scale, variance, len(alone)))
     return np.array(measured).reshape(-1, 3)
@@ -290,46 +285,6 @@ def _isolated(index: NDArray[np.intp], scale_px2: float) -> NDArray[np.intp]:
     distance = np.asarray(cKDTree(points).query(points, k=2)[0])[:, 1]
     alone: NDArray[np.intp] = index[distance >= min(4 * np.sqrt(scale_px2), float(np.quantile(distance, 0.8)))]
     return alone
-
-
-def _variance_in_windows(frames: NDArray[np.float32], index: NDArray[np.intp], scale_px2: float) -> float | None:
-    """Measure the variance of spots that a filter found, in Gaussian windows broader than it."""
-    window = WINDOW * scale_px2
-    half = int(np.ceil(3.5 * np.sqrt(window)))
-    padded = np.pad(frames, ((0, 0), (half, half), (half, half)), mode="reflect")
-    offset = np.arange(2 * half + 1)
-    t, y, x = index.T[:, :, None, None]
-    patches = padded[t, y + offset[:, None], x + offset]
-    distance = np.hypot(offset[:, None] - half, offset - half)
-    background = _background(patches.mean(axis=0), distance, float(np.sqrt(scale_px2)))
-    windowed = (patches - background) * np.exp(-np.square(distance) / (2 * window)).astype(np.float32)
-    farthest = max(5.0, NEAR * scale_px2)
-    reach = int(np.sqrt(farthest))
-    side = next_fast_len(2 * half + 1 + reach, real=True)
-    covariance = irfft2(np.square(np.abs(rfft2(windowed, (side, side)))).mean(axis=0), (side, side))
-    dy, dx = np.arange(1, reach + 1)[:, None], np.arange(-reach, reach + 1)
-    square = dy**2 + dx**2
-    near = square <= farthest
-    # spot × window is a Gaussian of variance u with 1/u = 1/v + 1/window; its covariance has the variance 2u
-    measured = covariance[dy, dx % side][near]
-    try:
-        (_, u), _ = curve_fit(
-            lambda r2, height, u: height * np.exp(-r2 / (4 * u)),
-            square[near].astype(float),
-            measured / measured.max(),
-            p0=(1.0, scale_px2 / 2),
-            bounds=((0.0, 0.02), (np.inf, np.inf)),
-        )
-    except (RuntimeError, ValueError):
-        return None
-    return float(u * window / (window - u)) if u < 0.95 * window else None
-
-
-def _background(mean: NDArray[np.float32], distance: NDArray[np.float64], sigma_px: float) -> float:
-    """Return the darkest ring around the mean spot, from 1.5 to 3.5 standard deviations of the filter."""
-    ring = np.maximum(np.round(distance), 1).astype(int).ravel()
-    profile = np.bincount(ring, mean.ravel()) / np.maximum(np.bincount(ring), 1)
-    return float(profile[max(1, int(1.5 * sigma_px)) : int(np.ceil(3.5 * sigma_px)) + 1].min())
 
 
 def _step_and_energy(response: NDArray[np.float32], variance_px2: float) -> tuple[float, float]:
